@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! policy
+//! Network policy: Calico's language, selector indices and a compiler to nftables.
+#![forbid(unsafe_code)]
+
+pub mod ir;
