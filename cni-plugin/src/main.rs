@@ -1,3 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! cni-plugin
-fn main() {}
+//! The binary a container runtime executes; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cni_plugin::main()
+}
