@@ -1,2 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! bgp
+
+pub mod types;
+pub mod wire;
