@@ -1,2 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! routed
+//! The node daemon: containers get routed addresses, BGP tells the fabric where they are.
+//!
+//! Everything that decides is a pure state machine (configuration, allocator, derivation, core);
+//! everything that acts is a reconciler target or a driver on its own lane. Layers, an edge only
+//! downwards: `model → {config, ipam, store} → derive → core → {kernel, source} → lane → server →
+//! node → cli → main`.
+#![deny(unsafe_code)]
+
+pub mod model;
