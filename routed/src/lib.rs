@@ -7,4 +7,5 @@
 //! node → cli → main`.
 #![deny(unsafe_code)]
 
+pub mod ipam;
 pub mod model;
