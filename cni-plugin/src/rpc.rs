@@ -22,6 +22,8 @@ pub const MAJOR: u16 = 1;
 pub const MINOR: u16 = 0;
 /// Largest frame body, in bytes, in either direction.
 pub const MAX_FRAME: usize = 1024 * 1024;
+/// Number of bytes of the length in front of a frame.
+pub const LENGTH: usize = 4;
 /// Number of file descriptors that come with [`Add`] and [`Check`].
 pub const FDS: usize = 2;
 /// Where the daemon listens unless the plugin configuration says otherwise.
@@ -242,3 +244,46 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
 }
+
+/// Encodes a frame: the length, then the JSON text of `message`.
+///
+/// # Errors
+/// The message cannot be encoded, or is longer than [`MAX_FRAME`].
+pub fn encode_frame(message: &impl Serialize) -> Result<Vec<u8>, FrameError> {
+    let mut frame = vec![0; LENGTH];
+    serde_json::to_writer(&mut frame, message).map_err(FrameError::Json)?;
+    let body = frame.len() - LENGTH;
+    let length = u32::try_from(body).ok().filter(|_| body <= MAX_FRAME);
+    let length = length.ok_or(FrameError::TooLong(body))?;
+    frame[..LENGTH].copy_from_slice(&length.to_be_bytes());
+    Ok(frame)
+}
+
+/// Reads the length in front of a frame.
+///
+/// # Errors
+/// The length is larger than [`MAX_FRAME`].
+pub fn decode_length(bytes: [u8; LENGTH]) -> Result<usize, FrameError> {
+    let length = usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+    if length > MAX_FRAME { Err(FrameError::TooLong(length)) } else { Ok(length) }
+}
+
+/// A frame that cannot be sent or received.
+#[derive(Debug)]
+pub enum FrameError {
+    /// Longer than [`MAX_FRAME`], in bytes.
+    TooLong(usize),
+    /// Not the JSON text that is expected.
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong(n) => write!(f, "frame of {n} bytes is longer than {MAX_FRAME}"),
+            Self::Json(e) => write!(f, "unexpected content: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}

@@ -75,9 +75,7 @@ impl BaseConfig {
     /// # Errors
     /// Code 6 if it is not JSON, 1 for its version, 7 for anything else.
     pub fn parse(stdin: &[u8]) -> Result<Self, Error> {
-        let text = str::from_utf8(stdin).map_err(|e| {
-            Error::new(ErrorCode::DECODE, "configuration is not UTF-8").with_details(e.to_string())
-        })?;
+        let text = utf8(stdin)?;
         // The version first and alone: another version may give other fields another shape.
         let raw: RawVersion = decode(text)?;
         let version = CniVersion::parse(raw.cni_version.as_deref())?;
@@ -94,6 +92,15 @@ impl BaseConfig {
         }
         Ok(Self { version, name, socket: raw.socket })
     }
+
+    /// Reads the version alone; none if it is absent or not supported.
+    ///
+    /// # Errors
+    /// Code 6 if the configuration is not JSON.
+    pub fn version(stdin: &[u8]) -> Result<Option<CniVersion>, Error> {
+        let raw: RawVersion = decode(utf8(stdin)?)?;
+        Ok(CniVersion::parse(raw.cni_version.as_deref()).ok())
+    }
 }
 
 impl AddConfig {
@@ -102,7 +109,7 @@ impl AddConfig {
     /// # Errors
     /// Code 2 for a field that would have no effect, 7 for an invalid one.
     pub fn parse(stdin: &[u8]) -> Result<Self, Error> {
-        let raw: RawAdd = decode(str::from_utf8(stdin).unwrap_or_default())?;
+        let raw: RawAdd = decode(utf8(stdin)?)?;
         raw.refuse_unsupported()?;
         let mut labels = BTreeMap::new();
         for (key, value) in raw.labels.unwrap_or_default() {
@@ -134,7 +141,7 @@ impl CheckConfig {
     /// # Errors
     /// Code 7 without a usable `prevResult`.
     pub fn parse(stdin: &[u8]) -> Result<Self, Error> {
-        let raw: RawCheck = decode(str::from_utf8(stdin).unwrap_or_default())?;
+        let raw: RawCheck = decode(utf8(stdin)?)?;
         let previous = raw.prev_result.ok_or_else(|| invalid("prevResult", "missing"))?;
         let address = |ip: RawIp| parse_ip(&ip.address).map_err(|e| invalid("prevResult.ips", &e));
         let ips = previous.ips.unwrap_or_default().into_iter().map(address);
@@ -233,6 +240,13 @@ struct RawIp {
 
 fn parse_ips(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, Error> {
     texts.iter().map(|t| parse_ip(t)).collect::<Result<_, _>>().map_err(|e| invalid(field, &e))
+}
+
+fn utf8(stdin: &[u8]) -> Result<&str, Error> {
+    str::from_utf8(stdin).map_err(|e| {
+        Error::new(ErrorCode::DECODE, "network configuration is not UTF-8")
+            .with_details(e.to_string())
+    })
 }
 
 fn decode<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
