@@ -155,3 +155,6 @@ impl<K: Hash + Eq + Clone> Backoff<K> {
         word ^ (word >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,3 +261,6 @@ impl<K: Hash + Eq + Clone, V: PartialEq> DeltaMap<K, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -459,3 +459,6 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
         self.reports.push_back(Report { key: key.clone(), revision, outcome, present });
     }
 }
+
+#[cfg(test)]
+mod tests;

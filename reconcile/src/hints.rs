@@ -78,3 +78,6 @@ impl<K: Hash + Eq + Clone> Hints<K> {
             .unwrap_or_else(|| vec![Drift::All])
     }
 }
+
+#[cfg(test)]
+mod tests;

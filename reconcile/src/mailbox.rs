@@ -187,6 +187,7 @@ impl<K: Hash + Eq + Clone, V> Mailbox<K, V> {
 }
 
 impl<K, V> State<K, V> {
+    #[cfg(feature = "rt")]
     fn has_news(&self) -> bool {
         !self.line.is_empty() || self.completeness != self.told
     }
@@ -213,3 +214,6 @@ impl<K: Hash + Eq + Clone, V> State<K, V> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,3 +75,6 @@ async fn reached(time: Option<Instant>) {
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests;
