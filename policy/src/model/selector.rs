@@ -41,9 +41,9 @@ pub(super) enum Expr {
     Compare(Arc<str>, Comparison, Arc<str>),
     In(Arc<str>, Vec<Arc<str>>),
     NotIn(Arc<str>, Vec<Arc<str>>),
-    Not(Box<Expr>),
-    And(Vec<Expr>),
-    Or(Vec<Expr>),
+    Not(Box<Self>),
+    And(Vec<Self>),
+    Or(Vec<Self>),
 }
 
 /// How a label's value is compared with a literal.

@@ -182,10 +182,9 @@ impl<'a> Parser<'a> {
             };
             rest = behind;
         }
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-        let inside_word =
-            words.last().is_some_and(|word| word.as_bytes().iter().all(|b| is_word(b)))
-                && rest.as_bytes().first().is_some_and(|byte| is_word(byte));
+
+        let inside_word = words.last().is_some_and(|word| word.bytes().all(is_word))
+            && rest.bytes().next().is_some_and(is_word);
         if inside_word {
             return false;
         }
@@ -225,6 +224,11 @@ impl<'a> Parser<'a> {
 
 fn is_blank(c: char) -> bool {
     c == ' ' || c == '\t'
+}
+
+/// What `\b` of regular expressions takes for a part of a word.
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 fn is_label(byte: u8) -> bool {

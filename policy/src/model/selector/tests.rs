@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::*;
 
-const WEB: &[(&str, &str)] =
+const WEB: LabelList =
     &[("app", "web"), ("env", "prod"), ("tier", "front-end"), ("empty", ""), ("quote", "it's")];
 
+type LabelList = &'static [(&'static str, &'static str)];
+
 /// Selector, labels, whether it matches.
-const CASES: &[(&str, &[(&str, &str)], bool)] = &[
+const CASES: &[(&str, LabelList, bool)] = &[
     // Equality: an absent label is unequal to everything.
     (r#"app == "web""#, WEB, true),
     (r#"app == "we""#, WEB, false),
