@@ -289,9 +289,6 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
 
     /// Brings a key where its state says: told, lined up for a write, or left waiting.
     fn review(&mut self, key: &K) {
-        if self.flight.contains_key(key) {
-            return;
-        }
         let stamp = self.counters.batches + 1;
         match self.delta.need(key) {
             Need::Nothing => {
@@ -368,7 +365,8 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
         self.flight.insert(key.clone(), Flight { revision, sent, disturbed: false });
     }
 
-    /// One write has its outcome; the flight has been removed from the map.
+    /// One write has its outcome; the flight has been removed from the map. What the target holds
+    /// for the key is unknown since the write was handed out.
     fn conclude(&mut self, key: &K, flight: Flight<V>, outcome: Outcome, now: Instant) {
         let present = !matches!(flight.sent, Sent::Removal);
         let outcome = match outcome {
@@ -388,7 +386,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
             Outcome::Applied => {
                 self.backoff.clear(key);
                 match flight.sent {
-                    _ if flight.disturbed => self.delta.mark_unknown(key),
+                    _ if flight.disturbed => {}
                     Sent::Wanted => self.delta.mark_applied(key),
                     Sent::Outdated(value) => self.delta.set_actual(key, Some(value)),
                     Sent::Removal => self.delta.set_actual(key, None),
@@ -401,7 +399,6 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
                 }
             }
             Outcome::Failed(failure) => {
-                self.delta.mark_unknown(key);
                 if failure.kind == FailureKind::Resync {
                     self.resync(now);
                 }

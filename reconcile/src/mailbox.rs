@@ -124,10 +124,8 @@ impl<K, V> Mailbox<K, V> {
     #[cfg(feature = "rt")]
     pub async fn changed(&self) {
         loop {
+            // It counts from its creation: a publication after the look is not missed.
             let notified = self.shared.notify.notified();
-            tokio::pin!(notified);
-            // Registered before the look, so that a publication in between is not missed.
-            notified.as_mut().enable();
             if self.lock().has_news() {
                 return;
             }
