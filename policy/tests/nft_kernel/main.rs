@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The nf_tables writer against the real kernel, in network namespaces of its own. Needs root.
+#![cfg(feature = "nft")]
+
+mod constructs;
+mod support;
