@@ -75,15 +75,16 @@ impl<K: Hash + Eq + Clone> Backoff<K> {
         base + base.saturating_mul(self.config.jitter_percent) / 100 * share / 1000
     }
 
-    /// Notes a failure of a key; the kind decides when it is tried again.
-    pub(crate) fn fail(&mut self, key: K, failure: Failure, now: Instant) {
+    /// Notes a failure of a key and returns when it is tried again; `None` if it is held.
+    pub(crate) fn fail(&mut self, key: K, failure: Failure, now: Instant) -> Option<Instant> {
         let attempts = self.keys.get(&key).map_or(0, |failing| failing.attempts).saturating_add(1);
         self.clear(&key);
         let held = matches!(failure.kind, FailureKind::Gone | FailureKind::Fatal);
         let delay = match failure.kind {
-            // The dump that follows is the remedy; only a key that fails after it waits.
+            // The dump is the remedy: at first it comes at once. Without jitter, so that the keys
+            // of a batch that failed together share the next dump, too.
             FailureKind::Resync if attempts == 1 => Duration::ZERO,
-            FailureKind::Resync => self.delay(attempts - 1),
+            FailureKind::Resync => self.config.delay(attempts - 1),
             FailureKind::Retry | FailureKind::Gone | FailureKind::Fatal => self.delay(attempts),
         };
         let timer = (!held).then(|| {
@@ -94,6 +95,7 @@ impl<K: Hash + Eq + Clone> Backoff<K> {
             self.timers.insert(timer, key.clone());
         }
         self.keys.insert(key, Failing { failure, attempts, timer, held });
+        timer.map(|(at, _)| at)
     }
 
     /// Forgets a key: it succeeded, or its failure was about a value that is gone.

@@ -10,15 +10,6 @@
 //!      │    └──▶ Idle(until)         │
 //!      └─────────────────────────────┘
 //! ```
-//!
-//! Rules, each with a test:
-//! - the first action is a dump; nothing is written before one succeeded;
-//! - puts may go out at any time after that, deletes only while the source is complete;
-//! - a key that failed is unknown and waits on its own; no other key waits for it, and no churn
-//!   keeps it waiting after its time came;
-//! - a drift hint on a known key leads to a write of that key, any other hint to a dump;
-//! - a batch holds at most `max_batch` keys: puts by ascending rank, deletes by descending rank;
-//! - what the target holds already is not written.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -89,7 +80,20 @@ pub struct Stats {
     pub deletes: u64,
 }
 
-/// Sans-IO reconciler of one table. See the [module documentation](self).
+/// Sans-IO reconciler of one table.
+///
+/// Rules, each with a test:
+/// - the first action is a dump; nothing is written before one succeeded;
+/// - puts may go out at any time after that, deletes only while the source is complete;
+/// - a key that failed is unknown and waits on its own; no other key waits for it, and no churn
+///   keeps it waiting after its time came;
+/// - a drift hint on a known key leads to a write of that key, any other hint to a dump;
+/// - a batch holds at most `max_batch` keys: puts by ascending rank, deletes by descending rank;
+/// - what the target holds already is not written.
+///
+/// Call [`next`](Self::next), do what it says, hand the result back, drain
+/// [`poll_report`](Self::poll_report), and begin again; after [`Action::Idle`] wait for an input or
+/// the time it names.
 #[derive(Debug)]
 pub struct Driver<K, V> {
     max_batch: usize,
@@ -190,16 +194,12 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
     ///
     /// A key of the batch without outcome failed; outcomes of other keys are ignored.
     pub fn on_outcomes(&mut self, outcomes: Vec<(K, Outcome)>, now: Instant) {
-        let resyncs = self.plan.resyncs;
         for (key, outcome) in outcomes {
             if let Some(flight) = self.flight.remove(&key) {
                 self.conclude(&key, flight, outcome, now);
             }
         }
         self.fail_unanswered(now);
-        if self.plan.resyncs == resyncs {
-            self.plan.resyncs = 0;
-        }
     }
 
     /// Takes in a hint that the target changed.
@@ -399,30 +399,23 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
                 }
             }
             Outcome::Failed(failure) => {
-                if failure.kind == FailureKind::Resync {
-                    self.resync(now);
-                }
+                let mut dump_at = (failure.kind == FailureKind::Resync).then_some(now);
                 // A failure of the wanted value answers its newest publication, too.
                 let revision = if current { self.delta.revision(key) } else { flight.revision };
                 if let Some(revision) = revision {
                     self.report(key, revision, Outcome::Failed(failure.clone()), present);
                 }
                 if current {
-                    self.backoff.fail(key.clone(), failure, now);
+                    // The dump comes right before the key is tried again.
+                    let retry_at = self.backoff.fail(key.clone(), failure, now);
+                    dump_at = dump_at.and(retry_at);
+                }
+                if let Some(at) = dump_at {
+                    self.plan.request(at);
                 }
             }
         }
         self.review(key);
-    }
-
-    /// Plans a dump: at once, but later and later while no batch is clean in between.
-    fn resync(&mut self, now: Instant) {
-        let delay = match self.plan.resyncs {
-            0 => Duration::ZERO,
-            count => self.backoff.delay(count),
-        };
-        self.plan.resyncs = self.plan.resyncs.saturating_add(1);
-        self.plan.request(now + delay);
     }
 
     fn fail_unanswered(&mut self, now: Instant) {

@@ -38,7 +38,7 @@
 //! - [`DeltaMap`]: desired and actual per key.
 //! - [`Driver`]: sans-IO brain with the rules of retry, dump and delete.
 //! - [`Target`]: the only effect seam.
-//! - [`run`]: the async loop (feature `rt`).
+//! - [`run`](fn@run): the async loop (feature `rt`).
 //! - [`Hints`]: where the target may have changed behind our back.
 //!
 //! # Deliberately absent

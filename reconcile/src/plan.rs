@@ -2,8 +2,8 @@
 //! When to dump.
 //!
 //! At the start, after an unreliable write, on a hint that does not name a known key, and at the
-//! audit interval. A failing dump is retried with backoff; hints and repeated resyncs are damped,
-//! so that an event storm costs one dump per interval and not one per event.
+//! audit interval. A failing dump is retried with backoff; hints are damped, so that an event storm
+//! costs one dump per interval and not one per event.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,6 @@ pub(crate) struct DumpPlan {
     audit_interval: Option<Duration>,
     /// Dumps that failed in a row.
     failures: u32,
-    /// Resyncs in a row without a clean batch between them.
-    pub(crate) resyncs: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +29,7 @@ enum Due {
 impl DumpPlan {
     pub(crate) fn new(gap: Duration, audit_interval: Option<Duration>) -> Self {
         let (due, hinted, last) = (Due::Now, false, None);
-        Self { due, hinted, last, gap, audit_interval, failures: 0, resyncs: 0 }
+        Self { due, hinted, last, gap, audit_interval, failures: 0 }
     }
 
     /// A hint that anything may have changed.

@@ -212,16 +212,18 @@ fn a_resync_dumps_at_once_and_then_less_and_less_often() {
     assert_eq!(bench.target.contents(), &BTreeMap::from([(1, 3)]), "tried again after the dump");
     bench.reports();
 
-    bench.target.set_bad(2, Some(failure(FailureKind::Resync)));
-    bench.want(3, &[(2, Some(2))], COMPLETE);
+    let bad = [2, 3, 4];
+    bad.iter().for_each(|key| bench.target.set_bad(*key, Some(failure(FailureKind::Resync))));
+    bench.want(3, &bad.map(|key| (key, Some(2))), COMPLETE);
+    let dumps = bench.target.dumps;
     let mut waits = Vec::new();
     for _ in 0..6 {
         let until = bench.work().expect("retry planned");
         waits.push(until - bench.now);
         bench.now = until;
     }
-    assert!(waits[5] > waits[1] * 8, "{waits:?}");
-    assert!(bench.target.dumps < 16, "{}", bench.target.dumps);
+    assert!(waits.windows(2).all(|pair| pair[0] * 2 == pair[1]), "{waits:?}");
+    assert_eq!(bench.target.dumps - dumps, 6, "one for all keys of a batch");
 }
 
 #[test]

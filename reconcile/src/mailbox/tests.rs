@@ -76,18 +76,23 @@ mod waiting {
         assert!(!is_ready(mailbox.changed()), "not new");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn changed_wakes_every_waiter() {
         let mailbox = Mailbox::new();
         let mut waiters = tokio::task::JoinSet::new();
-        for _ in 0..3 {
-            let mailbox = mailbox.clone();
-            waiters.spawn(async move { mailbox.changed().await });
-        }
-        tokio::task::yield_now().await;
-        mailbox.publish(1, Some(()), Revision(1));
-        while let Some(waiter) = waiters.join_next().await {
-            waiter.expect("waiter ends");
+        for news in ["publication", "completeness"] {
+            for _ in 0..3 {
+                let mailbox = mailbox.clone();
+                waiters.spawn(async move { mailbox.changed().await });
+            }
+            tokio::task::yield_now().await;
+            match news {
+                "publication" => mailbox.publish(1, Some(()), Revision(1)),
+                _ => mailbox.set_completeness(Completeness::Complete),
+            }
+            let all = async { while waiters.join_next().await.is_some() {} };
+            tokio::time::timeout(std::time::Duration::from_secs(5), all).await.expect(news);
+            mailbox.take();
         }
     }
 

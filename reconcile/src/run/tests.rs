@@ -35,6 +35,11 @@ async fn report(status: &Mailbox<u32, Report<u32>>) -> (u32, Revision, bool) {
     (key, report.revision, report.outcome == Outcome::Applied)
 }
 
+/// Virtual time only passes when every task waits.
+async fn until_idle() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_loop_writes_retries_follows_hints_and_ends() {
     let (mailbox, hints, status) = (Mailbox::new(), Hints::new(), Mailbox::new());
@@ -60,13 +65,16 @@ async fn the_loop_writes_retries_follows_hints_and_ends() {
     assert_eq!(report(&status).await, (1, Revision(1), true), "after the backoff");
 
     batches.take();
+    until_idle().await;
     hints.hint(Drift::Key(1));
     assert_eq!(report(&status).await, (1, Revision(1), true));
     assert_eq!(batches.take().entries.len(), 1);
 
+    until_idle().await;
     mailbox.publish(1, None, Revision(2));
     assert_eq!(report(&status).await, (1, Revision(2), true));
 
+    until_idle().await;
     cancel.cancel();
     let end = tokio::time::timeout(Duration::from_secs(1), lane.join_next()).await;
     end.expect("ends").expect("one task").expect("no panic");
