@@ -124,6 +124,11 @@ impl<K: Hash + Eq + Clone, V: PartialEq> DeltaMap<K, V> {
         self.entries.get(key)?.want.as_ref()
     }
 
+    /// Everything that is wanted, in no particular order.
+    pub fn iter_desired(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().filter_map(|(key, entry)| Some((key, entry.want.as_ref()?)))
+    }
+
     /// What the target is known to hold; `None` if absent or unknown.
     pub fn actual(&self, key: &K) -> Option<&V> {
         let entry = self.entries.get(key)?;

@@ -272,6 +272,11 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
         }
     }
 
+    /// Everything that is wanted, in no particular order.
+    pub fn desired(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.delta.iter_desired()
+    }
+
     /// The failing keys and why.
     pub fn failed(&self) -> impl Iterator<Item = (&K, &Failure)> {
         self.backoff.iter()
