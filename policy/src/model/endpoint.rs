@@ -5,9 +5,6 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::Labels;
 
-/// The label that every workload has by virtue of its namespace.
-const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
-
 /// Identity of an endpoint.
 ///
 /// For a local endpoint it is the name of its host interface, which is also the kernel's key in
@@ -55,6 +52,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// The label that every workload has by virtue of its namespace.
+    pub const NAMESPACE_LABEL: &'static str = "projectcalico.org/namespace";
+
     /// A workload in `namespace` with its own `labels` and `addresses`.
     ///
     /// The namespace label always states the namespace, whatever the workload's labels claim.
@@ -62,7 +62,7 @@ impl Endpoint {
     pub fn new(namespace: &str, labels: &Labels, mut addresses: Vec<IpAddr>) -> Self {
         addresses.sort_unstable();
         addresses.dedup();
-        let labels = labels.with(NAMESPACE_LABEL, namespace);
+        let labels = labels.with(Self::NAMESPACE_LABEL, namespace);
         Self { namespace: Arc::from(namespace), labels, addresses }
     }
 
