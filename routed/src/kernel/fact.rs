@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What must hold at either end of a workload's link, one fact each.
+//!
+//! The same list serves three purposes: making a link (every fact of a fresh end is missing),
+//! repairing one (write what is missing), and CNI CHECK (report what is missing). The order of the
+//! list is the order of writing: switches before the link goes up, addresses before what needs
+//! them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::link::{AfSpecUnspec, LinkAttribute};
+
+use super::address::{self, Address};
+use super::container::{Container, ContainerRoute};
+use super::marks::{Alias, LIVE_GROUP};
+use super::message;
+use super::neigh::{self, Neighbour};
+use super::proc::Switch;
+use super::socket::Request;
+use super::state::End;
+use crate::model::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec, MacAddr};
+
+/// What the node's kernel offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The kernel forwards IPv6 on all interfaces already.
+    pub(crate) forwards_v6: bool,
+    /// The kernel can forward IPv6 on single interfaces.
+    pub(crate) force_forwarding: bool,
+    /// /proc/sys/net may be written.
+    pub(crate) writable: bool,
+}
+
+impl Offer {
+    /// Looks at this node.
+    pub(crate) fn read() -> Self {
+        let all = |name| Switch::ipv6("all", name);
+        Self {
+            forwards_v6: all("forwarding").read().is_ok_and(|value| value != 0),
+            force_forwarding: all("force_forwarding").exists(),
+            writable: all("accept_ra").is_writable(),
+        }
+    }
+}
+
+/// One fact about the host end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostFact {
+    Alias(Alias),
+    Mac,
+    Mtu(u32),
+    Group,
+    /// A router advertisement from the container must not change our routes.
+    RefusesRa,
+    Disabled6(bool),
+    ProxyNdp,
+    ForceForwarding,
+    /// `proxy_arp` and `forwarding`.
+    Inet,
+    GeneratesNoAddress,
+    NoProxyDelay(AddressFamily),
+    Up,
+    Address(Address),
+    Neighbour(Neighbour),
+    /// No permanent entry for an address that is not the workload's.
+    NoNeighbour(IpAddr),
+}
+
+/// What must hold at the host end.
+pub(crate) fn host_facts(spec: &LinkSpec, end: &End, offer: Offer) -> Vec<HostFact> {
+    let alias = Alias { id: spec.id.clone(), netns: spec.netns };
+    let mut facts = vec![HostFact::Alias(alias), HostFact::Mac, HostFact::Mtu(spec.mtu)];
+    facts.push(HostFact::Group);
+    if end.link.inet6.is_some() {
+        match spec.v6 {
+            Some(_) => {
+                facts.extend([HostFact::Disabled6(false), HostFact::RefusesRa]);
+                if offer.writable {
+                    facts.push(HostFact::ProxyNdp);
+                    if offer.force_forwarding && !offer.forwards_v6 {
+                        facts.push(HostFact::ForceForwarding);
+                    }
+                }
+            }
+            None if offer.writable => facts.push(HostFact::Disabled6(true)),
+            None => facts.push(HostFact::RefusesRa),
+        }
+        facts.push(HostFact::GeneratesNoAddress);
+    }
+    if spec.v4.is_some() {
+        facts.extend([HostFact::Inet, HostFact::NoProxyDelay(AddressFamily::Inet)]);
+    }
+    if spec.v6.is_some() {
+        facts.push(HostFact::NoProxyDelay(AddressFamily::Inet6));
+    }
+    facts.push(HostFact::Up);
+    if let Some(v4) = spec.v4 {
+        facts.push(HostFact::Address(Address::link(IpAddr::V4(GATEWAY_V4), 32)));
+        facts.push(neighbour(v4.into(), spec.mac));
+    }
+    if let Some(v6) = spec.v6 {
+        facts.push(HostFact::Address(Address::link(IpAddr::V6(GATEWAY_V6), 64)));
+        facts.push(neighbour(v6.into(), spec.mac));
+    }
+    let strays = end.neighbours.iter().map(|found| found.address);
+    let is_stray = |address: &IpAddr| {
+        Some(*address) != spec.v4.map(IpAddr::V4) && Some(*address) != spec.v6.map(IpAddr::V6)
+    };
+    facts.extend(strays.filter(is_stray).map(HostFact::NoNeighbour));
+    facts
+}
+
+fn neighbour(address: IpAddr, mac: MacAddr) -> HostFact {
+    HostFact::Neighbour(Neighbour { address, mac })
+}
+
+impl HostFact {
+    /// Whether it holds.
+    pub(crate) fn holds(&self, end: &End, offer: Offer) -> bool {
+        let link = &end.link;
+        let inet6 = |test: fn(&super::state::Inet6) -> bool| link.inet6.as_ref().is_some_and(test);
+        match self {
+            Self::Alias(alias) => link.alias.as_ref() == Some(alias),
+            Self::Mac => link.mac == Some(HOST_MAC),
+            Self::Mtu(mtu) => link.mtu == *mtu,
+            Self::Group => link.group == LIVE_GROUP,
+            // A forwarding interface ignores router advertisements unless told 2; where we may not
+            // write, that has to do.
+            Self::RefusesRa if offer.writable => inet6(|i| i.accept_ra == 0),
+            Self::RefusesRa => inet6(|i| i.accept_ra == 0 || (i.accept_ra == 1 && i.forwarding)),
+            Self::Disabled6(true) => inet6(|i| i.disabled),
+            Self::Disabled6(false) => inet6(|i| !i.disabled),
+            Self::ProxyNdp => inet6(|i| i.proxy_ndp),
+            Self::ForceForwarding => inet6(|i| i.force_forwarding),
+            Self::Inet => link.inet.is_some_and(|i| i.proxy_arp && i.forwarding),
+            Self::GeneratesNoAddress => inet6(|i| i.generates_none),
+            Self::NoProxyDelay(AddressFamily::Inet) => end.proxy_delay[0] == Some(0),
+            Self::NoProxyDelay(_) => end.proxy_delay[1] == Some(0),
+            Self::Up => link.up,
+            Self::Address(wanted) => end.addresses.iter().any(|found| found.serves_as(wanted)),
+            Self::Neighbour(wanted) => end.has_neighbour(wanted),
+            Self::NoNeighbour(address) => !end.neighbours.iter().any(|n| n.address == *address),
+        }
+    }
+
+    /// The switch to write for it, if it is one.
+    pub(crate) fn switch(&self, interface: &str) -> Option<(Switch, i64)> {
+        let (name, value) = match self {
+            Self::RefusesRa => ("accept_ra", 0),
+            Self::Disabled6(disabled) => ("disable_ipv6", i64::from(*disabled)),
+            Self::ProxyNdp => ("proxy_ndp", 1),
+            Self::ForceForwarding => ("force_forwarding", 1),
+            _ => return None,
+        };
+        Some((Switch::ipv6(interface, name), value))
+    }
+
+    /// The attribute of the link that makes it hold, if it is one.
+    fn attribute(&self) -> Option<LinkAttribute> {
+        Some(match self {
+            Self::Alias(alias) => LinkAttribute::IfAlias(alias.to_string()),
+            Self::Mac => LinkAttribute::Address(HOST_MAC.0.to_vec()),
+            Self::Mtu(mtu) => LinkAttribute::Mtu(*mtu),
+            Self::Group => LinkAttribute::Group(LIVE_GROUP),
+            _ => return None,
+        })
+    }
+
+    /// The per-family attribute of the link that makes it hold, if it is one.
+    fn family(&self) -> Option<AfSpecUnspec> {
+        match self {
+            Self::Inet => Some(message::inet()),
+            Self::GeneratesNoAddress => Some(message::no_address()),
+            _ => None,
+        }
+    }
+
+    /// The request of its own to send for it, if it has one.
+    fn request(&self, index: u32) -> Option<Request> {
+        Some(match self {
+            Self::NoProxyDelay(family) => neigh::no_proxy_delay(index, *family),
+            Self::Up => message::set_up(index),
+            Self::Address(address) => address::add(index, *address),
+            Self::Neighbour(neighbour) => neigh::add(index, *neighbour),
+            Self::NoNeighbour(address) => neigh::remove(index, *address),
+            _ => return None,
+        })
+    }
+}
+
+/// The requests for missing facts of the host end, in order, each with its fact for people.
+pub(crate) fn host_requests(missing: &[HostFact], index: u32) -> Vec<(Request, HostFact)> {
+    let mut requests = Vec::new();
+    // All attributes are one message: each makes the kernel walk its IPv6 routes.
+    let mut attributes: Vec<_> = missing.iter().filter_map(HostFact::attribute).collect();
+    let families: Vec<_> = missing.iter().filter_map(HostFact::family).collect();
+    if !families.is_empty() {
+        attributes.push(LinkAttribute::AfSpecUnspec(families));
+    }
+    let has_attribute = |fact: &&HostFact| fact.attribute().is_some() || fact.family().is_some();
+    if let Some(first) = missing.iter().find(has_attribute) {
+        requests.push((message::change(index, attributes), first.clone()));
+    }
+    requests.extend(missing.iter().filter_map(|fact| Some((fact.request(index)?, fact.clone()))));
+    requests
+}
+
+impl fmt::Display for HostFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alias(alias) => write!(f, "alias {alias}"),
+            Self::Mac => write!(f, "hardware address {HOST_MAC}"),
+            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
+            Self::Group => f.write_str("interface group"),
+            Self::RefusesRa => f.write_str("accept_ra 0"),
+            Self::Disabled6(true) => f.write_str("disable_ipv6 1"),
+            Self::Disabled6(false) => f.write_str("disable_ipv6 0"),
+            Self::ProxyNdp => f.write_str("proxy_ndp 1"),
+            Self::ForceForwarding => f.write_str("IPv6 force_forwarding 1"),
+            Self::Inet => f.write_str("IPv4 proxy_arp 1 and forwarding 1"),
+            Self::GeneratesNoAddress => f.write_str("addr_gen_mode none"),
+            Self::NoProxyDelay(AddressFamily::Inet) => f.write_str("IPv4 proxy_delay 0"),
+            Self::NoProxyDelay(_) => f.write_str("IPv6 proxy_delay 0"),
+            Self::Up => f.write_str("link up"),
+            Self::Address(Address { address, prefix_len, .. }) => {
+                write!(f, "address {address}/{prefix_len}")
+            }
+            Self::Neighbour(Neighbour { address, mac }) => {
+                write!(f, "permanent neighbour {address} at {mac}")
+            }
+            Self::NoNeighbour(address) => write!(f, "no permanent neighbour {address}"),
+        }
+    }
+}
+
+/// One fact about the container end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ContainerFact {
+    Mac(MacAddr),
+    Mtu(u32),
+    GeneratesNoAddress,
+    LoopbackUp,
+    Up,
+    Address(Address),
+    Route(ContainerRoute),
+    Neighbour(Neighbour),
+}
+
+/// What must hold at the container end.
+pub(crate) fn container_facts(spec: &LinkSpec) -> Vec<ContainerFact> {
+    use ContainerFact as Fact;
+    let mut facts = vec![Fact::Mac(spec.mac), Fact::Mtu(spec.mtu)];
+    if spec.v6.is_some() {
+        facts.push(Fact::GeneratesNoAddress);
+    }
+    facts.extend([Fact::LoopbackUp, Fact::Up]);
+    if let Some(v4) = spec.v4 {
+        facts.push(Fact::Address(Address::global(v4.into(), 32)));
+    }
+    if let Some(v6) = spec.v6 {
+        facts.push(Fact::Address(Address::link(link_local(spec.mac).into(), 64)));
+        facts.push(Fact::Address(Address::global(v6.into(), 128)));
+    }
+    if spec.v4.is_some() {
+        let gateway = IpAddr::V4(GATEWAY_V4);
+        facts.push(Fact::Route(ContainerRoute::to_gateway(gateway)));
+        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
+        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
+    }
+    if spec.v6.is_some() {
+        let gateway = IpAddr::V6(GATEWAY_V6);
+        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
+        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
+    }
+    facts
+}
+
+/// The link-local address the kernel would have made of a hardware address; added by us, because
+/// the kernel's own comes with a second of duplicate address detection.
+fn link_local(mac: MacAddr) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+impl ContainerFact {
+    /// Whether it holds.
+    pub(crate) fn holds(&self, container: &Container) -> bool {
+        let end = &container.end;
+        match self {
+            Self::Mac(mac) => end.link.mac == Some(*mac),
+            Self::Mtu(mtu) => end.link.mtu == *mtu,
+            Self::GeneratesNoAddress => end.link.inet6.is_some_and(|i| i.generates_none),
+            Self::LoopbackUp => container.loopback_up,
+            Self::Up => end.link.up,
+            Self::Address(wanted) => end.addresses.iter().any(|found| found.serves_as(wanted)),
+            Self::Route(wanted) => container.routes.contains(wanted),
+            Self::Neighbour(wanted) => end.has_neighbour(wanted),
+        }
+    }
+
+    /// The request to send for it.
+    pub(crate) fn request(&self, index: u32) -> Request {
+        let change = |attribute| message::change(index, vec![attribute]);
+        match self {
+            Self::Mac(mac) => change(LinkAttribute::Address(mac.0.to_vec())),
+            Self::Mtu(mtu) => change(LinkAttribute::Mtu(*mtu)),
+            Self::GeneratesNoAddress => {
+                change(LinkAttribute::AfSpecUnspec(vec![message::no_address()]))
+            }
+            Self::LoopbackUp => message::set_up(message::LOOPBACK),
+            Self::Up => message::set_up(index),
+            Self::Address(address) => address::add(index, *address),
+            Self::Route(route) => route.request(index, None),
+            Self::Neighbour(neighbour) => neigh::add(index, *neighbour),
+        }
+    }
+}
+
+impl fmt::Display for ContainerFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => write!(f, "hardware address {mac}"),
+            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
+            Self::GeneratesNoAddress => f.write_str("addr_gen_mode none"),
+            Self::LoopbackUp => f.write_str("loopback up"),
+            Self::Up => f.write_str("link up"),
+            Self::Address(Address { address, prefix_len, .. }) => {
+                write!(f, "address {address}/{prefix_len}")
+            }
+            Self::Route(route) => route.fmt(f),
+            Self::Neighbour(Neighbour { address, mac }) => {
+                write!(f, "permanent neighbour {address} at {mac}")
+            }
+        }
+    }
+}
