@@ -23,6 +23,8 @@ use std::{
     sync::Arc,
 };
 
+pub use crate::model::Family;
+
 /// The name of our table, of family `inet`. Everything inside it is ours.
 pub const TABLE: &str = "routed";
 
@@ -328,15 +330,6 @@ pub enum Side {
     Source,
     /// The receiver's.
     Destination,
-}
-
-/// Address family of the packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// Bits of the connection tracking state, as the kernel numbers them.

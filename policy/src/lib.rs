@@ -2,9 +2,18 @@
 //! Network policy: Calico's language, selector indices and a compiler to nftables.
 #![forbid(unsafe_code)]
 
+mod compile;
+mod engine;
 mod index;
 pub mod ir;
 pub mod load;
 pub mod model;
 #[cfg(feature = "nft")]
 pub mod nft;
+
+pub use compile::{CompileOptions, HostAction};
+pub use engine::{Change, Engine, PolicySummary};
+pub use model::{
+    Direction, Endpoint, EndpointKey, Labels, LocalEndpoint, Policy, PolicyId, RemoteEndpoint,
+    Selector,
+};

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Policies and endpoints to the backend-neutral ruleset.
+//!
+//! ```text
+//!  prerouting/raw ─ from a workload ▶ antispoof         source belongs to the interface, or drop
+//!  forward/-1     ─ from a workload ▶ egress  ─ map from_workload ▶ from-… ▶ egress/… policies
+//!  forward/0      ─ to a workload   ▶ ingress ─ map to_workload   ▶ to-…   ▶ ingress/… policies
+//!  input/-1       ─ from a workload ▶ input_egress ─ as egress above
+//!  input/0        ─ from a workload ▶ to_node          what a workload may do with the node
+//!  output/0       ─ to a workload   ▶ accept           the node always reaches its workloads
+//! ```
+//!
+//! - The two directions are judged in two base chains of one hook: `accept` ends only its own.
+//! - The base ruleset ([`fixed`]) is closed: an interface with the workload prefix that has no
+//!   entry in the maps can neither send nor receive. An endpoint is opened by its map elements.
+//! - Endpoints with the same ordered list of policies share one *signature chain*, policies share
+//!   their chains, equal selectors, net lists and port lists share their sets. What scales with
+//!   endpoints is elements only.
+//!
+//! Everything here is a pure function of its arguments; when it has to be called again is the
+//! business of the engine.
+
+mod chain;
+mod dispatch;
+mod fixed;
+mod names;
+mod sets;
+
+pub(crate) use chain::{CompiledPolicy, compile_policy, compile_signature};
+pub(crate) use dispatch::{dispatch_key, dispatch_map, endpoint_sources};
+pub(crate) use fixed::fixed_objects;
+pub(crate) use names::{policy_chain, selector_set, signature_chain};
+pub(crate) use sets::SetContent;
+
+/// What the compiler leaves to the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// Every host interface whose name begins with this belongs to a workload.
+    pub interface_prefix: String,
+    /// What happens to traffic from a workload to its own node that the workload's egress policy
+    /// lets pass, besides ICMP echo and neighbour discovery, which always work.
+    pub endpoint_to_host: HostAction,
+    /// Whether a workload may send from its own addresses only.
+    pub anti_spoofing: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        Self {
+            interface_prefix: "rtd".to_owned(),
+            endpoint_to_host: HostAction::Drop,
+            anti_spoofing: true,
+        }
+    }
+}
+
+/// What happens to traffic from a workload to its own node (Calico's
+/// `defaultEndpointToHostAction`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAction {
+    /// Drop it.
+    Drop,
+    /// Accept it. Rules of other tables can still drop it: in nftables no verdict of one table
+    /// overrules another.
+    Accept,
+    /// Leave the decision to rules of other tables.
+    Return,
+}
+
+#[cfg(test)]
+mod tests;
