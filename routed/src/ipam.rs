@@ -19,21 +19,10 @@ use std::time::{Duration, Instant};
 
 use bgp::types::{Family, Prefix};
 
-use crate::model::{Families, WorkloadId};
+use crate::model::{Block, Families, WorkloadId};
 
 /// How long a returned address rests before another workload may get it.
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
-
-/// A slice of a pool that this node owns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Name of the pool it is a slice of.
-    pub pool: String,
-    /// Its addresses.
-    pub prefix: Prefix,
-    /// Whether new workloads may get addresses of it.
-    pub enabled: bool,
-}
 
 /// How full a block is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,6 +224,16 @@ impl Ipam {
             && !state.reserved.contains(&address)
         {
             state.queue.push_back(address);
+        }
+    }
+
+    /// Takes an address back that nobody ever used: it is the next to be handed out.
+    pub fn cancel(&mut self, address: IpAddr) {
+        if self.in_use.remove(&address).is_some()
+            && let Some(state) = self.block_mut(address)
+            && !state.reserved.contains(&address)
+        {
+            state.queue.push_front(address);
         }
     }
 

@@ -7,6 +7,9 @@
 //! node → cli → main`.
 #![deny(unsafe_code)]
 
+pub mod config;
+pub mod core;
+pub mod derive;
 pub mod ipam;
 pub mod model;
 pub mod store;

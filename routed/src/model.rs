@@ -2,12 +2,14 @@
 //! Plain data shared by every layer above: identities, records, and the values that travel to the
 //! kernel lanes. The lowest layer; nothing here reads a clock, a file or a socket.
 
+mod block;
 mod id;
 mod link;
 mod route;
 mod uplink;
 mod workload;
 
+pub use block::Block;
 pub use id::{InvalidWorkloadId, LinkKey, MacAddr, NetnsId, ParseMacError, WorkloadId};
 pub use link::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec};
 pub use route::{

@@ -26,6 +26,18 @@ pub struct RouteKey {
     pub metric: u32,
 }
 
+impl RouteKey {
+    /// The key of a local route: main table, and the metric the kernel takes for "none given".
+    #[must_use]
+    pub fn local(prefix: Prefix) -> Self {
+        let metric = match prefix {
+            Prefix::V4(_) => 0,
+            Prefix::V6(_) => 1024,
+        };
+        Self { prefix, table: TABLE_MAIN, metric }
+    }
+}
+
 impl fmt::Display for RouteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} table {} metric {}", self.prefix, self.table, self.metric)

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 pub struct Uplinks {
     /// Addresses of `lo`, in the kernel's order.
     pub loopback: Vec<InterfaceAddress>,
-    /// The configured uplinks that exist, in configured order.
+    /// The configured uplinks that exist, in configured order. Without a configured uplink: every
+    /// interface except `lo` and workload links, by index.
     pub interfaces: Vec<Uplink>,
     /// Every unicast address of the node: all interfaces except workload links.
     pub local: BTreeSet<IpAddr>,

@@ -92,6 +92,8 @@ pub struct AttachRequest {
     pub mac: Option<MacAddr>,
     /// MTU asked for; `None` = the node's.
     pub mtu: Option<u32>,
+    /// When the request arrived, in seconds since the Unix epoch (for people only).
+    pub received: u64,
 }
 
 /// The answer to an attach request: what the runtime is told.
