@@ -17,6 +17,9 @@ use crate::types::{Asn, BgpId, FamilySet, Prefix};
 /// TCP port of BGP (RFC 4271 §8).
 pub const BGP_PORT: u16 = 179;
 
+/// Peers of one speaker; a path names its peer in two octets.
+const MAX_PEERS: usize = 10_000;
+
 /// The whole configuration of a speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeakerConfig {
@@ -68,6 +71,9 @@ impl SpeakerConfig {
         if self.max_paths == 0 {
             return Err(ConfigError::MaxPaths);
         }
+        if self.peers.len() > MAX_PEERS {
+            return Err(ConfigError::TooManyPeers { count: self.peers.len() });
+        }
         let mut names = HashSet::new();
         let mut addresses = HashSet::new();
         for peer in &self.peers {
@@ -117,9 +123,9 @@ impl SpeakerConfig {
 
     /// The longest restart time offered to any peer: how long a restarted speaker waits for
     /// the End-of-RIB of its peers (RFC 4724 §4.1, Selection_Deferral_Timer).
-    pub(crate) fn restart_time(&self) -> Duration {
+    pub(crate) fn restart_time(&self) -> Option<Duration> {
         let enabled = self.peers.iter().filter(|p| p.graceful_restart.enabled);
-        enabled.map(|p| p.graceful_restart.restart_time).max().unwrap_or_default()
+        enabled.map(|p| p.graceful_restart.restart_time).max()
     }
 }
 
@@ -308,6 +314,12 @@ pub enum ConfigError {
     /// No path could ever be used.
     #[error("max paths must be at least 1")]
     MaxPaths,
+    /// More peers than a speaker can have.
+    #[error("{count} peers are more than the {MAX_PEERS} a speaker can have")]
+    TooManyPeers {
+        /// How many there are.
+        count: usize,
+    },
     /// Two peers share a name.
     #[error("two peers are named {peer}")]
     DuplicateName {

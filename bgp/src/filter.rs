@@ -15,16 +15,11 @@ use crate::types::{BgpId, Prefix};
 
 //TESTS
 
-/// More hops than this are an attack or a bug, not a path.
-const MAX_PATH_LEN: usize = 1000;
-
 /// What the rules look at in a path's attributes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     /// Our AS is in AS_PATH.
     pub(crate) own_as: bool,
-    /// AS numbers in AS_PATH.
-    pub(crate) path_len: usize,
     pub(crate) next_hop: Option<IpAddr>,
     pub(crate) originator_id: Option<BgpId>,
 }
@@ -51,9 +46,6 @@ impl Import {
         }
         if facts.originator_id == Some(self.router_id) {
             return Err(RejectReason::OriginatorLoop);
-        }
-        if facts.path_len > MAX_PATH_LEN {
-            return Err(RejectReason::AsPathTooLong);
         }
         match facts.next_hop {
             Some(gateway) if self.is_gateway(gateway) => Ok(()),

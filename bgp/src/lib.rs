@@ -18,15 +18,15 @@ pub mod types;
 pub mod wire;
 
 pub use config::{
-    ConfigDiff, ConfigError, GracefulRestart, PeerConfig, SpeakerConfig, Start, Timers,
+    BGP_PORT, ConfigDiff, ConfigError, GracefulRestart, PeerConfig, SpeakerConfig, Start, Timers,
 };
 #[cfg(feature = "net")]
 pub use handle::{ApplyError, Handle, Originator, Requests, Stopped};
 pub use reason::RejectReason;
-pub use rib::{AsPath, AttrSet, Origin, PathSegment, Step};
+pub use rib::{AttrSet, Step};
 pub use session::{By, ConnId, DownReason, State};
 pub use speaker::{
-    DownStatus, FamilyStatus, LearnedPath, MessageCounts, Originate, PathSet, PeerKind, PeerStatus,
-    RestartStatus, RibQuery, RibRoute, RibView, RouteReason, Shutdown, Stats, TimerStatus, WhyStep,
+    Accepted, Dial, DownStatus, Event, FamilyStatus, LearnedPath, MessageCounts, Originate, PathSet, PeerEvent, PeerKind, PeerStatus,
+    RestartStatus, RibQuery, RibRoute, RibView, RouteReason, Shutdown, Speaker, Stats, TimerStatus, Transmit, WhyStep,
 };
 pub use types::{Asn, BgpId, Community, Family, FamilySet, LargeCommunity, Prefix};

@@ -8,8 +8,6 @@ use std::fmt;
 pub enum RejectReason {
     /// Our own AS is in AS_PATH (RFC 4271 §9.1.2).
     AsLoop,
-    /// AS_PATH is longer than anything real.
-    AsPathTooLong,
     /// We are the originator of a reflected path (RFC 4456 §8).
     OriginatorLoop,
     /// The gateway is no unicast address, is ours, or is on no connected subnet.
@@ -31,7 +29,6 @@ impl RejectReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AsLoop => "asLoop",
-            Self::AsPathTooLong => "asPathTooLong",
             Self::OriginatorLoop => "originatorLoop",
             Self::BadNextHop => "badNextHop",
             Self::NoNextHop => "noNextHop",

@@ -54,9 +54,16 @@ impl AdjOut {
         }
     }
 
-    /// Forgets everything: a new session starts from nothing.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// These could not be said after all.
+    pub(crate) fn forget(&mut self, prefixes: &[Prefix]) {
+        for prefix in prefixes {
+            self.sent.remove(prefix);
+        }
+    }
+
+    /// True when the peer was told about the prefix.
+    pub(crate) fn contains(&self, prefix: Prefix) -> bool {
+        self.sent.contains_key(&prefix)
     }
 
     /// Prefixes waiting to be said.

@@ -6,126 +6,14 @@
 //! Equal sets are one allocation: a full table has a hundred times fewer sets than prefixes.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::types::{Asn, BgpId, Community, LargeCommunity};
+use crate::types::{BgpId, Community, LargeCommunity};
+use crate::wire::{AsPath, Attributes, CommunitySet, NextHop, Origin};
 
 /// LOCAL_PREF of a path that carries none.
 pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
-
-/// ORIGIN (RFC 4271 §5.1.1), best first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
-    /// Interior to the originating AS.
-    #[default]
-    Igp,
-    /// Learned by EGP.
-    Egp,
-    /// Learned by other means.
-    Incomplete,
-}
-
-impl Origin {
-    /// Name as it appears in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Igp => "igp",
-            Self::Egp => "egp",
-            Self::Incomplete => "incomplete",
-        }
-    }
-}
-
-/// One segment of an AS_PATH.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PathSegment {
-    /// AS_SEQUENCE: in order, nearest first.
-    Sequence(Box<[Asn]>),
-    /// AS_SET: aggregated, without order.
-    Set(Box<[Asn]>),
-}
-
-impl PathSegment {
-    /// The AS numbers of the segment.
-    pub fn asns(&self) -> &[Asn] {
-        match self {
-            Self::Sequence(asns) | Self::Set(asns) => asns,
-        }
-    }
-}
-
-/// AS_PATH (RFC 4271 §5.1.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct AsPath(Box<[PathSegment]>);
-
-impl AsPath {
-    /// A path of these segments.
-    pub fn new(segments: Vec<PathSegment>) -> Self {
-        Self(segments.into_boxed_slice())
-    }
-
-    /// A path that is one sequence; empty when `asns` is.
-    pub fn sequence(asns: &[Asn]) -> Self {
-        if asns.is_empty() {
-            return Self::default();
-        }
-        Self(Box::new([PathSegment::Sequence(asns.into())]))
-    }
-
-    /// The segments, nearest first.
-    pub fn segments(&self) -> &[PathSegment] {
-        &self.0
-    }
-
-    /// Length for the decision: a set counts as one (RFC 4271 §9.1.2.2 a).
-    pub fn decision_len(&self) -> usize {
-        let count = |segment: &PathSegment| match segment {
-            PathSegment::Sequence(asns) => asns.len(),
-            PathSegment::Set(_) => 1,
-        };
-        self.0.iter().map(count).sum()
-    }
-
-    /// The AS the path was received from: the first of a leading sequence.
-    pub fn neighbor(&self) -> Option<Asn> {
-        match self.0.first() {
-            Some(PathSegment::Sequence(asns)) => asns.first().copied(),
-            Some(PathSegment::Set(_)) | None => None,
-        }
-    }
-
-    /// True when `asn` is anywhere in the path.
-    pub fn contains(&self, asn: Asn) -> bool {
-        self.0.iter().any(|segment| segment.asns().contains(&asn))
-    }
-}
-
-impl fmt::Display for AsPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut space = "";
-        for segment in &self.0 {
-            match segment {
-                PathSegment::Sequence(asns) => {
-                    for asn in asns {
-                        write!(f, "{space}{asn}")?;
-                        space = " ";
-                    }
-                }
-                PathSegment::Set(asns) => {
-                    write!(f, "{space}{{")?;
-                    for (index, asn) in asns.iter().enumerate() {
-                        write!(f, "{}{asn}", if index == 0 { "" } else { "," })?;
-                    }
-                    f.write_str("}")?;
-                    space = " ";
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The attributes of a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -140,10 +28,10 @@ pub struct AttrSet {
     pub med: Option<u32>,
     /// LOCAL_PREF, of internal paths only.
     pub local_pref: Option<u32>,
-    /// COMMUNITIES, sorted.
-    pub communities: Box<[Community]>,
-    /// LARGE_COMMUNITY, sorted.
-    pub large_communities: Box<[LargeCommunity]>,
+    /// COMMUNITIES.
+    pub communities: CommunitySet<Community>,
+    /// LARGE_COMMUNITY.
+    pub large_communities: CommunitySet<LargeCommunity>,
     /// ORIGINATOR_ID: who brought a reflected path into our AS (RFC 4456 §8).
     pub originator_id: Option<BgpId>,
     /// Length of CLUSTER_LIST: how often the path was reflected.
@@ -151,6 +39,21 @@ pub struct AttrSet {
 }
 
 impl AttrSet {
+    /// What this speaker keeps of the attributes in an UPDATE.
+    pub(crate) fn learned(attrs: &Attributes, next_hop: NextHop) -> Self {
+        Self {
+            origin: attrs.origin,
+            as_path: attrs.as_path.clone(),
+            next_hop: Some(next_hop.address()),
+            med: attrs.med,
+            local_pref: attrs.local_pref,
+            communities: attrs.communities.standard.clone(),
+            large_communities: attrs.communities.large.clone(),
+            originator_id: attrs.reflection.originator_id,
+            cluster_list_len: u8::try_from(attrs.reflection.cluster_list.len()).unwrap_or(u8::MAX),
+        }
+    }
+
     /// LOCAL_PREF as the decision sees it.
     pub fn effective_local_pref(&self) -> u32 {
         self.local_pref.unwrap_or(DEFAULT_LOCAL_PREF)
@@ -216,17 +119,5 @@ mod tests {
         }
         assert!(interner.len() <= 2 * Interner::SWEEP_MIN, "{} sets", interner.len());
         assert!(kept.iter().all(|set| Arc::ptr_eq(set, &interner.intern((**set).clone()))));
-    }
-
-    #[test]
-    fn a_set_counts_as_one_hop_and_prints_in_braces() {
-        let path = AsPath::new(vec![
-            PathSegment::Sequence(Box::new([Asn(1), Asn(2)])),
-            PathSegment::Set(Box::new([Asn(3), Asn(4)])),
-        ]);
-        assert_eq!(path.decision_len(), 3);
-        assert_eq!(path.to_string(), "1 2 {3,4}");
-        assert_eq!(path.neighbor(), Some(Asn(1)));
-        assert!(path.contains(Asn(4)) && !path.contains(Asn(5)));
     }
 }

@@ -172,7 +172,7 @@ pub(crate) fn decide(candidates: &[Candidate<'_>], max_paths: usize) -> Decision
     };
     contest.eliminate(Step::LocalOrigin, |c| c.source.kind != SourceKind::Local);
     contest.eliminate(Step::LocalPref, |c| Reverse(c.attrs.effective_local_pref()));
-    contest.eliminate(Step::AsPathLength, |c| c.attrs.as_path.decision_len());
+    contest.eliminate(Step::AsPathLength, |c| c.attrs.as_path.hops());
     contest.eliminate(Step::Origin, |c| c.attrs.origin);
     contest.eliminate_by_med();
     contest.eliminate(Step::External, |c| c.source.kind == SourceKind::Internal);
@@ -208,7 +208,7 @@ impl Contest<'_> {
     /// Step 4: a path goes when another one of the same neighbouring AS has a lower MED.
     fn eliminate_by_med(&mut self) {
         let med = |index: usize| self.candidates[index].attrs.med.unwrap_or(0);
-        let neighbor = |index: usize| self.candidates[index].attrs.as_path.neighbor();
+        let neighbor = |index: usize| self.candidates[index].attrs.as_path.first_as();
         let beaten: SmallVec<[usize; 4]> = self
             .alive
             .iter()

@@ -184,6 +184,11 @@ impl<K: Copy + Eq + Hash> LocRib<K> {
         self.dirty.len()
     }
 
+    /// Prefixes with a path.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// What the source has in this table.
     pub(crate) fn counts(&self, source: SourceId) -> Counts {
         source.slot().and_then(|slot| self.counts.get(slot)).copied().unwrap_or_default()
@@ -297,6 +302,11 @@ impl Rib {
     /// Prefixes waiting for a decision.
     pub(crate) fn pending(&self) -> usize {
         self.v4.pending() + self.v6.pending()
+    }
+
+    /// Prefixes with a path.
+    pub(crate) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
     }
 
     /// What the source has in the table of `family`.

@@ -18,10 +18,10 @@ mod attrs;
 mod decision;
 mod loc;
 
-pub(crate) use adj_in::{Path, SourceId};
+pub(crate) use adj_in::{Path, PathState, SourceId};
 pub(crate) use adj_out::{AdjOut, Advert};
-pub(crate) use attrs::Interner;
-pub use attrs::{AsPath, AttrSet, Origin, PathSegment};
+pub use attrs::AttrSet;
+pub(crate) use attrs::{DEFAULT_LOCAL_PREF, Interner};
 pub use decision::Step;
-pub(crate) use decision::{SourceInfo, SourceKind, Verdict, decide};
-pub(crate) use loc::{Counts, LocRib, Rib};
+pub(crate) use decision::{SourceInfo, SourceKind, Verdict};
+pub(crate) use loc::Rib;

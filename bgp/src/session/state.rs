@@ -147,24 +147,6 @@ pub(crate) enum Direction {
     Incoming,
 }
 
-impl Direction {
-    pub(crate) const BOTH: [Self; 2] = [Self::Outgoing, Self::Incoming];
-
-    pub(crate) const fn other(self) -> Self {
-        match self {
-            Self::Outgoing => Self::Incoming,
-            Self::Incoming => Self::Outgoing,
-        }
-    }
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Outgoing => "outgoing",
-            Self::Incoming => "incoming",
-        }
-    }
-}
-
 /// One TCP connection, or one attempt at it. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);

@@ -17,6 +17,10 @@ pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub(crate) const STABLE_TIME: Duration = Duration::from_secs(30);
 /// From this many failures in a row the peer rests in Idle and is refused while it waits.
 pub(crate) const IDLE_FAILURES: u32 = 4;
+/// A session younger than this may be one of two that were opened at once.
+pub(crate) const YOUNG: Duration = Duration::from_secs(5);
+/// How long a connection waits for a better one to carry an OPEN.
+pub(crate) const COLLISION_TIME: Duration = Duration::from_secs(2);
 /// A hold timer found expired by more than this was overslept by us, not missed by the peer.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -62,39 +66,60 @@ impl ConnTimers {
     }
 }
 
-/// The pause before the next attempt to connect.
+/// The pause before the next attempt.
+///
+/// Failing to connect and failing afterwards are counted apart: a peer that is not up yet is
+/// tried often, a peer that is up and refuses us is left alone for longer and longer.
 #[derive(Clone, Debug)]
 pub(crate) struct Retry {
+    dials: u32,
     failures: u32,
     rng: fastrand::Rng,
 }
 
 impl Retry {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { failures: 0, rng: fastrand::Rng::with_seed(seed) }
+        Self { dials: 0, failures: 0, rng: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Failures in a row.
+    /// Sessions that failed in a row.
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Forgets failures: the peer worked.
+    /// Forgets all failures: the peer worked.
     pub(crate) fn reset(&mut self) {
+        self.dials = 0;
         self.failures = 0;
     }
 
-    /// Counts a failure and returns the pause: 1 s doubled per failure up to `limit`, jittered.
-    pub(crate) fn next(&mut self, limit: Duration) -> Duration {
-        let doubled = BACKOFF_MIN.saturating_mul(1 << self.failures.min(6));
+    /// Forgets failures to connect.
+    pub(crate) fn connected(&mut self) {
+        self.dials = 0;
+    }
+
+    /// The pause after a failure to connect: 1 s doubled per failure up to `limit`, jittered.
+    pub(crate) fn dial_failed(&mut self, limit: Duration) -> Duration {
+        let pause = doubled(self.dials).min(limit);
+        self.dials = self.dials.saturating_add(1);
+        self.jitter(pause)
+    }
+
+    /// The pause after a failed session: 1 s doubled per failure up to `limit`, jittered.
+    pub(crate) fn session_failed(&mut self, limit: Duration) -> Duration {
+        let pause = doubled(self.failures).min(limit);
         self.failures = self.failures.saturating_add(1);
-        self.jitter(doubled.min(limit))
+        self.jitter(pause)
     }
 
     /// A random duration from three quarters of `full` to `full`.
     pub(crate) fn jitter(&mut self, full: Duration) -> Duration {
         full.mul_f64(self.rng.f64().mul_add(0.25, 0.75))
     }
+}
+
+fn doubled(times: u32) -> Duration {
+    BACKOFF_MIN * (1 << times.min(6))
 }
 
 #[cfg(test)]
@@ -106,11 +131,11 @@ mod tests {
         let mut retry = Retry::new(1);
         let mut expected = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0].into_iter();
         for _ in 0..8 {
-            let (pause, full) = (retry.next(BACKOFF_MAX).as_secs_f64(), expected.next().unwrap());
+            let (pause, full) = (retry.session_failed(BACKOFF_MAX).as_secs_f64(), expected.next().unwrap());
             assert!(pause >= full * 0.75 && pause <= full, "{pause} is not a jittered {full}");
         }
         retry.reset();
-        assert!(retry.next(BACKOFF_MAX) <= BACKOFF_MIN);
+        assert!(retry.session_failed(BACKOFF_MAX) <= BACKOFF_MIN);
     }
 
     #[test]

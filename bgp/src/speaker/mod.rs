@@ -1,8 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! All peers and the tables, one owner, no input or output of its own.
+//!
+//! ```text
+//!  PeerEvent ──▶ session ──UPDATE──▶ import rules ──▶ tables ──decision──▶ Event::BestPaths
+//!                  │                                                          (feed)
+//!  Transmit  ◀─────┴──────UPDATE──── adj-rib-out ◀── originate()
+//! ```
+//!
+//! Work is bounded per turn: input only marks prefixes, and `handle_timeout` decides and
+//! advertises a limited number of them after all timers have run. So a full table from one peer
+//! delays neither a KEEPALIVE nor another peer.
+
+mod apply;
+mod core;
+mod export;
 mod feed;
+mod import;
 mod originate;
+mod peer;
+mod query;
+mod restart;
 mod status;
+
+pub use core::{Accepted, Dial, Event, PeerEvent, Speaker, Transmit};
 
 pub use feed::{LearnedPath, PathSet};
 pub use originate::Originate;

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From a peer's UPDATE into the tables, and out of them as best paths.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::core::{Event, Speaker};
+use super::feed::{LearnedPath, PathSet};
+use crate::filter::Facts;
+use crate::rib::{AttrSet, Path, SourceId, Verdict};
+use crate::types::{Family, FamilySet, Prefix};
+use crate::wire::{DecodedUpdate, Outcome, RefreshKind, RouteRefresh};
+
+impl Speaker {
+    /// Withdrawn prefixes first: a prefix in both lists is reachable (RFC 4271 §4.3).
+    pub(super) fn on_update(&mut self, slot: usize, update: &DecodedUpdate<'_>, now: Instant) {
+        let Some(peer) = self.peers[slot].as_mut() else { return };
+        let source = peer.slot;
+        match &update.outcome {
+            Outcome::Ok => {}
+            Outcome::AttributeDiscard(errors) => {
+                self.stats.attributes_discarded += errors.len() as u64;
+                tracing::debug!(peer = %peer.session.name(), count = errors.len(), "attributes discarded");
+            }
+            Outcome::TreatAsWithdraw(error) => {
+                self.stats.treated_as_withdraw += 1;
+                tracing::warn!(peer = %peer.session.name(), %error, "update treated as withdraw");
+            }
+        }
+        if let Some(family) = update.end_of_rib {
+            peer.eor_received.insert(family);
+        }
+        for nlri in update.withdrawn() {
+            self.rib.remove(nlri.prefix, source);
+        }
+        for reach in update.reach() {
+            let attrs = AttrSet::learned(&update.attrs, reach.next_hop);
+            let verdict = self.import.check_attrs(facts(&attrs, self.config.asn));
+            let attrs = self.interner.intern(attrs);
+            for nlri in reach.nlri.iter() {
+                let import = verdict.and_then(|()| self.import.check_prefix(nlri.prefix));
+                self.rib.insert(nlri.prefix, Path::new(source, Arc::clone(&attrs), import));
+            }
+        }
+        self.update_sync(now);
+    }
+
+    /// The peer has nothing left to say: for one without graceful restart, which need not send
+    /// End-of-RIB, its first KEEPALIVE after the routes says the same.
+    pub(super) fn on_keepalive(&mut self, slot: usize, now: Instant) {
+        let Some(peer) = self.peers[slot].as_mut() else { return };
+        if peer.session.agreed().is_some_and(|agreed| agreed.restart.is_none()) {
+            peer.eor_received = FamilySet::ALL;
+            self.update_sync(now);
+        }
+    }
+
+    /// RFC 2918 §4: the family is said again; requests that come faster are answered together.
+    pub(super) fn on_refresh(&mut self, slot: usize, refresh: RouteRefresh, now: Instant) {
+        let Some(peer) = self.peers[slot].as_mut() else { return };
+        let family = Family::from_afi_safi(refresh.family);
+        let family = family.filter(|family| peer.families().contains(*family));
+        let (Some(family), RefreshKind::Request) = (family, refresh.kind) else { return };
+        if peer.refresh.get_mut(family).request(now) {
+            peer.adj_out.get_mut(family).refresh();
+        }
+    }
+
+    /// Decides up to `limit` prefixes; what is left of the limit.
+    pub(super) fn decide(&mut self, limit: usize) -> usize {
+        if self.sync.defers() {
+            return limit;
+        }
+        let mut left = limit;
+        while left > 0 {
+            let Self { rib, peers, config, .. } = self;
+            let local = super::peer::local_source(config.router_id);
+            let source = |id: SourceId| Self::source(peers, local, id);
+            let Some(prefix) = rib.decide_next(config.max_paths, source) else { break };
+            let paths = self.path_set(prefix);
+            self.events.push_back(Event::BestPaths { prefix, paths });
+            left -= 1;
+        }
+        if self.sync.settle(self.rib.pending()) {
+            self.stats.synced = true;
+            self.events.push_back(Event::Synced);
+        }
+        left
+    }
+
+    /// The learned paths of a prefix; none when it is not reached over a peer.
+    fn path_set(&mut self, prefix: Prefix) -> Option<Arc<PathSet>> {
+        let paths = self.rib.paths(prefix);
+        let (mut winners, mut losers) = (Vec::new(), Vec::new());
+        for path in paths {
+            let Some(verdict) = path.verdict() else { continue };
+            let Some(learned) = self.learned(path) else {
+                // A prefix of our own is not reached over anybody.
+                if verdict.is_winner() {
+                    return None;
+                }
+                continue;
+            };
+            match verdict {
+                Verdict::Best(_) | Verdict::Multipath => winners.push(learned),
+                Verdict::Lost(step) => losers.push((learned, step)),
+            }
+        }
+        if winners.is_empty() {
+            return None;
+        }
+        // Prefixes come in runs with the same paths: one allocation serves a run.
+        let set = PathSet { winners, losers };
+        match &self.last_set {
+            Some(last) if **last == set => Some(Arc::clone(last)),
+            _ => {
+                let set = Arc::new(set);
+                self.last_set = Some(Arc::clone(&set));
+                Some(set)
+            }
+        }
+    }
+
+    fn learned(&self, path: &Path) -> Option<LearnedPath> {
+        let peer = self.peers.get(path.source.slot()?)?.as_ref()?;
+        Some(LearnedPath {
+            peer: Arc::clone(peer.session.name()),
+            next_hop: path.attrs.next_hop?,
+            attrs: Arc::clone(&path.attrs),
+        })
+    }
+}
+
+/// What the import rules look at.
+pub(super) fn facts(attrs: &AttrSet, own_as: crate::types::Asn) -> Facts {
+    Facts {
+        own_as: attrs.as_path.contains(own_as),
+        next_hop: attrs.next_hop,
+        originator_id: attrs.originator_id,
+    }
+}
