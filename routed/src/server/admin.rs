@@ -45,12 +45,11 @@ use super::api::{
 use super::connections::{self, Heard};
 use super::listen::{self, BindError};
 
-/// A request's head must be complete within this time.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// A question must be answered within this time.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection ends after this time, whatever it does.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+/// Times of a connection.
+const LIMITS: Limits =
+    Limits { head: Duration::from_secs(10), connection: Duration::from_secs(60) };
 /// Largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
@@ -140,6 +139,15 @@ impl IntoResponse for ApiError {
 #[derive(Debug)]
 pub struct AdminServer {
     listener: UnixListener,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// A request's head must be complete within this time.
+    head: Duration,
+    /// A connection ends after this time, whatever it does.
+    connection: Duration,
 }
 
 impl AdminServer {
@@ -149,20 +157,20 @@ impl AdminServer {
     /// Another daemon answers there, or the kernel refuses.
     pub fn bind(path: &Path) -> Result<Self, BindError> {
         let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP;
-        Ok(Self { listener: listen::bind(path, mode)? })
+        Ok(Self { listener: listen::bind(path, mode)?, limits: LIMITS })
     }
 
     /// Serves connections until cancelled.
     pub async fn run(self, api: impl AdminApi, cancel: CancellationToken) {
-        let router = router(api);
+        let (router, limits) = (router(api), self.limits);
         connections::serve(self.listener, cancel, move |stream, heard| {
-            connection(stream, heard, router.clone())
+            connection(stream, heard, router.clone(), limits)
         })
         .await;
     }
 }
 
-async fn connection(stream: UnixStream, heard: Heard, router: Router) {
+async fn connection(stream: UnixStream, heard: Heard, router: Router, limits: Limits) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         heard.set();
@@ -170,11 +178,11 @@ async fn connection(stream: UnixStream, heard: Heard, router: Router) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        .header_read_timeout(limits.head)
         .max_buf_size(MAX_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_DEADLINE, connection).await {
+    match timeout(limits.connection, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "admin connection broke"),
         Err(_) => tracing::debug!("admin connection took too long"),

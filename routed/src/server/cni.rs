@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,10 +32,8 @@ use crate::model::{
 
 /// Calls that may wait for the owner of the state; further connections wait for room.
 pub const CALLS: usize = 64;
-/// A request must be complete, and an answer taken, within this time.
-const IO_DEADLINE: Duration = Duration::from_secs(10);
-/// A call must be answered within this time: longer than the core takes to give up, shorter than the plugin does.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(13);
+/// Times of the protocol: see [`Limits`]. The core gives up earlier than `answer`, the plugin later.
+const LIMITS: Limits = Limits { io: Duration::from_secs(10), answer: Duration::from_secs(13) };
 
 /// A request of the plugin, waiting for its answer.
 #[derive(Debug)]
@@ -85,12 +84,21 @@ pub enum CniAnswer {
 pub struct CniServer {
     listener: UnixListener,
     own: Own,
+    limits: Limits,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Own {
     netns: NetnsId,
     uid: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// A request must be complete, and an answer taken, within this time.
+    io: Duration,
+    /// A call must be answered within this time.
+    answer: Duration,
 }
 
 impl CniServer {
@@ -102,77 +110,88 @@ impl CniServer {
         let netns =
             own_netns().map_err(|source| BindError::Io { path: path.to_owned(), source })?;
         let listener = listen::bind(path, Mode::RUSR | Mode::WUSR)?;
-        Ok(Self { listener, own: Own { netns, uid: rustix::process::geteuid().as_raw() } })
+        let own = Own { netns, uid: rustix::process::geteuid().as_raw() };
+        Ok(Self { listener, own, limits: LIMITS })
     }
 
     /// Serves connections until cancelled. Those that are open then are closed; their plugins try again.
     pub async fn run(self, calls: mpsc::Sender<CniCall>, cancel: CancellationToken) {
-        let own = self.own;
+        let connection = Connection { calls, own: self.own, limits: self.limits };
         connections::serve(self.listener, cancel, move |stream, heard| {
-            connection(stream, heard, calls.clone(), own)
+            connection.clone().serve(stream, heard)
         })
         .await;
     }
 }
 
-async fn connection(mut stream: UnixStream, heard: Heard, calls: mpsc::Sender<CniCall>, own: Own) {
-    let reply = match receive(&stream, own).await {
-        Ok(frame) => {
-            heard.set();
-            answer(frame, &calls, own).await
-        }
-        Err(Some(error)) => Reply::Error(error),
-        Err(None) => return,
-    };
-    match timeout(IO_DEADLINE, frame::write(&mut stream, &reply)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "plugin did not take its answer"),
-        Err(_) => tracing::debug!("plugin did not take its answer in time"),
-    }
+#[derive(Clone)]
+struct Connection {
+    calls: mpsc::Sender<CniCall>,
+    own: Own,
+    limits: Limits,
 }
 
-/// Receives the request; without an error to answer, the connection is just closed.
-async fn receive(stream: &UnixStream, own: Own) -> Result<Frame, Option<Error>> {
-    let peer = stream.peer_cred().map_err(|_| None)?;
-    if peer.uid() != 0 && peer.uid() != own.uid {
-        tracing::warn!(uid = peer.uid(), pid = peer.pid(), "plugin of a foreign user refused");
-        return Err(Some(Error::new(ErrorCode::IO, "permission denied: not root")));
-    }
-    let refuse = |error: &dyn std::fmt::Display| {
-        tracing::warn!(pid = peer.pid(), %error, "request refused");
-        Some(Error::new(ErrorCode::DECODE, format!("request refused: {error}")))
-    };
-    match timeout(IO_DEADLINE, frame::read(stream)).await {
-        Ok(Ok(frame)) => Ok(frame),
-        Ok(Err(Fault::Io(error))) => {
-            tracing::debug!(pid = peer.pid(), %error, "connection without a request");
-            Err(None)
+impl Connection {
+    async fn serve(self, mut stream: UnixStream, heard: Heard) {
+        let reply = match self.receive(&stream).await {
+            Ok(frame) => {
+                heard.set();
+                self.answer(frame).await
+            }
+            Err(Some(error)) => Reply::Error(error),
+            Err(None) => return,
+        };
+        match timeout(self.limits.io, frame::write(&mut stream, &reply)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "plugin did not take its answer"),
+            Err(_) => tracing::debug!("plugin did not take its answer in time"),
         }
-        Ok(Err(fault)) => Err(refuse(&fault)),
-        Err(_) => Err(refuse(&"not complete in time")),
     }
-}
 
-async fn answer(frame: Frame, calls: &mpsc::Sender<CniCall>, own: Own) -> Reply {
-    let request = match decode(&frame.body) {
-        Ok(request) => request,
-        Err(error) => {
-            tracing::warn!(%error, "request refused");
-            return Reply::Error(error);
+    /// Receives the request; without an error to answer, the connection is just closed.
+    async fn receive(&self, stream: &UnixStream) -> Result<Frame, Option<Error>> {
+        let peer = stream.peer_cred().map_err(|_| None)?;
+        if !is_allowed(peer.uid(), self.own.uid) {
+            tracing::warn!(uid = peer.uid(), pid = peer.pid(), "plugin of a foreign user refused");
+            return Err(Some(Error::new(ErrorCode::IO, "permission denied: not root")));
         }
-    };
-    let verb = request.call.verb();
-    let span = tracing::info_span!(
-        "cni", verb, container = %request.call.container_id(), ifname = %request.call.ifname()
-    );
-    async move {
+        let refuse = |error: &dyn std::fmt::Display| {
+            tracing::warn!(pid = peer.pid(), %error, "request refused");
+            Some(Error::new(ErrorCode::DECODE, format!("request refused: {error}")))
+        };
+        match timeout(self.limits.io, frame::read(stream)).await {
+            Ok(Ok(frame)) => Ok(frame),
+            Ok(Err(Fault::Io(error))) => {
+                tracing::debug!(pid = peer.pid(), %error, "connection without a request");
+                Err(None)
+            }
+            Ok(Err(fault)) => Err(refuse(&fault)),
+            Err(_) => Err(refuse(&"not complete in time")),
+        }
+    }
+
+    async fn answer(&self, frame: Frame) -> Reply {
+        let request = match decode(&frame.body) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::warn!(%error, "request refused");
+                return Reply::Error(error);
+            }
+        };
+        let (verb, call) = (request.call.verb(), request.call);
+        let (container, ifname) = (call.container_id(), call.ifname());
+        let span = tracing::info_span!("cni", verb, %container, %ifname);
+        self.answer_call(call, frame.fds).instrument(span).await
+    }
+
+    async fn answer_call(&self, call: Call, fds: Vec<OwnedFd>) -> Reply {
         let begun = Instant::now();
-        let ipv6_problem = match &request.call {
+        let ipv6_problem = match &call {
             Call::Add(add) => add.ipv6_problem.clone(),
             Call::Del(_) | Call::Check(_) => None,
         };
-        let done = match into_model(request.call, frame.fds, own.netns) {
-            Ok(request) => ask(request, calls).await,
+        let done = match into_model(call, fds, self.own.netns) {
+            Ok(request) => self.ask(request).await,
             Err(error) => Err(error),
         };
         let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -188,27 +207,28 @@ async fn answer(frame: Frame, calls: &mpsc::Sender<CniCall>, own: Own) -> Reply 
             }
         }
     }
-    .instrument(span)
-    .await
+
+    async fn ask(&self, request: CniRequest) -> Result<Reply, Error> {
+        let later = |msg: &str| Error::new(ErrorCode::TRY_AGAIN, msg);
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            let sent = self.calls.send(CniCall { request, reply }).await;
+            sent.map_err(|_| later("the daemon is stopping"))?;
+            answer.await.map_err(|_| later("the daemon dropped the request"))
+        };
+        match timeout(self.limits.answer, asked).await {
+            Err(_) => Err(later("the daemon did not answer in time")),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(CniAnswer::Failed(error))) => Err(error),
+            Ok(Ok(CniAnswer::Detached)) => Ok(Reply::Done),
+            Ok(Ok(CniAnswer::Attached(attached))) => Ok(Reply::Attached(to_wire(&attached))),
+        }
+    }
 }
 
-async fn ask(request: CniRequest, calls: &mpsc::Sender<CniCall>) -> Result<Reply, Error> {
-    let later = |msg: &str| Error::new(ErrorCode::TRY_AGAIN, msg);
-    let (reply, answer) = oneshot::channel();
-    let asked = async {
-        calls
-            .send(CniCall { request, reply })
-            .await
-            .map_err(|_| later("the daemon is stopping"))?;
-        answer.await.map_err(|_| later("the daemon dropped the request"))
-    };
-    match timeout(ANSWER_DEADLINE, asked).await {
-        Err(_) => Err(later("the daemon did not answer in time")),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(CniAnswer::Failed(error))) => Err(error),
-        Ok(Ok(CniAnswer::Detached)) => Ok(Reply::Done),
-        Ok(Ok(CniAnswer::Attached(attached))) => Ok(Reply::Attached(to_wire(&attached))),
-    }
+/// Root runs container runtimes; the daemon's own user may be anybody.
+fn is_allowed(peer: u32, own: u32) -> bool {
+    peer == 0 || peer == own
 }
 
 /// A container without IPv6 is worth a word only once something failed.
@@ -236,11 +256,7 @@ fn decode(body: &[u8]) -> Result<rpc::Request, Error> {
     serde_json::from_slice(body).map_err(wrong)
 }
 
-fn into_model(
-    call: Call,
-    fds: Vec<std::os::fd::OwnedFd>,
-    own: NetnsId,
-) -> Result<CniRequest, Error> {
+fn into_model(call: Call, fds: Vec<OwnedFd>, own: NetnsId) -> Result<CniRequest, Error> {
     let id = WorkloadId::try_new(call.container_id().as_str(), call.ifname().as_str())
         .map_err(|e| Error::new(ErrorCode::INVALID_ENVIRONMENT, e.to_string()))?;
     let handles = |netns: NetnsId| {

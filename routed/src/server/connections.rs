@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A bounded number of connections.
 //!
-//! When all places are taken, the oldest connection that has not said yet what it wants makes room for a new one: idle
-//! connections, however many, cannot keep out a client that has a request. If every place is taken by a request that
-//! is being worked on, new connections wait in the queue of the kernel.
+//! When all places are taken, the oldest connection that had its chance to say what it wants and did not makes room for
+//! a new one: idle connections, however many, cannot keep out a client that has a request. If every place is taken by a
+//! request that is being worked on, new connections wait in the queue of the kernel.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,10 +13,14 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Connections at one time.
 pub(super) const MAX_CONNECTIONS: usize = 64;
+/// How long a connection may say nothing before it may be sacrificed. Clients send their request at once; in a burst
+/// of them it is only not read yet.
+const CHANCE: Duration = Duration::from_millis(100);
 /// Pause after the kernel could not give us a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,30 +69,52 @@ where
 struct Connections {
     tasks: JoinSet<()>,
     /// Those that may be sacrificed, oldest first.
-    unheard: VecDeque<(Heard, AbortHandle)>,
+    unheard: VecDeque<Unheard>,
+}
+
+struct Unheard {
+    since: Instant,
+    heard: Heard,
+    abort: AbortHandle,
 }
 
 impl Connections {
     fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static, heard: Heard) {
         let abort = self.tasks.spawn(connection);
-        self.unheard.push_back((heard, abort));
+        self.unheard.push_back(Unheard { since: Instant::now(), heard, abort });
     }
 
     async fn make_room(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             report(ended);
         }
-        self.unheard.retain(|(heard, abort)| !heard.is_set() && !abort.is_finished());
-        if self.tasks.len() < MAX_CONNECTIONS {
-            return;
+        while self.tasks.len() >= MAX_CONNECTIONS {
+            self.unheard.retain(|u| !u.heard.is_set() && !u.abort.is_finished());
+            let oldest = self.unheard.front().map(|u| u.since + CHANCE);
+            // Cancel-safe: both arms only wait.
+            tokio::select! {
+                biased;
+                Some(ended) = self.tasks.join_next() => report(ended),
+                () = wait_until(oldest) => self.sacrifice().await,
+            }
         }
-        if let Some((_, oldest)) = self.unheard.pop_front() {
-            tracing::debug!("idle connection closed to make room");
-            oldest.abort();
-        }
+    }
+
+    async fn sacrifice(&mut self) {
+        // It may have been heard while we waited.
+        let Some(oldest) = self.unheard.pop_front_if(|u| !u.heard.is_set()) else { return };
+        tracing::debug!("idle connection closed to make room");
+        oldest.abort.abort();
         if let Some(ended) = self.tasks.join_next().await {
             report(ended);
         }
+    }
+}
+
+async fn wait_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
