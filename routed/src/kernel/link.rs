@@ -13,9 +13,12 @@
 //! - a write of a link reads it first and sends only what is missing.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use bgp::types::Prefix;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::InfoKind;
-use reconcile::{Batch, Failure, FailureKind, Outcome, Target};
+use reconcile::{Batch, Drift, Failure, FailureKind, Hints, Outcome, Target};
 use rustix::io::Errno;
 
 use super::container::{self, Container};
@@ -27,7 +30,7 @@ use super::message;
 use super::reaper::{self, Bell};
 use super::socket::{Socket, SocketStats};
 use super::state::{self, End, Link};
-use crate::model::{LinkKey, LinkSpec, NetnsId};
+use crate::model::{LinkKey, LinkSpec, MacAddr, NetnsId, RouteKey};
 
 /// The links of this node's workloads.
 #[derive(Debug)]
@@ -36,19 +39,21 @@ pub struct LinkTarget {
     handover: Handover,
     handles: HashMap<LinkKey, ContainerHandles>,
     bell: Bell,
+    routes: Hints<RouteKey>,
     home: NetnsId,
 }
 
 impl LinkTarget {
     /// Links of the calling thread's namespace. Handles come through `handover`; `bell` wakes the
-    /// reaper.
+    /// reaper; `routes` are hinted at whenever a link came up, since the kernel takes no route
+    /// over a link that is down, and drops those it has without a word.
     ///
     /// # Errors
     /// If the kernel gives no socket.
-    pub fn new(handover: Handover, bell: Bell) -> Result<Self, Error> {
+    pub fn new(handover: Handover, bell: Bell, routes: Hints<RouteKey>) -> Result<Self, Error> {
         let socket = Socket::open()?;
         let home = handover::identify(handover::namespace_of(&socket)?)?;
-        Ok(Self { socket, handover, handles: HashMap::new(), bell, home })
+        Ok(Self { socket, handover, handles: HashMap::new(), bell, routes, home })
     }
 
     /// The port of its socket: a monitor ignores what it does.
@@ -144,7 +149,7 @@ impl LinkTarget {
         loop {
             let request = message::create(spec, handles.netns());
             match self.socket.ask(request)? {
-                Ok(Some(netlink_packet_route::RouteNetlinkMessage::NewLink(message))) => {
+                Ok(Some(RouteNetlinkMessage::NewLink(message))) => {
                     let link = Link::decode(&message);
                     return link.map(Ok).ok_or(Error::Malformed("no name in the echo"));
                 }
@@ -238,6 +243,9 @@ impl LinkTarget {
         for (switch, value) in missing.iter().filter_map(|fact| fact.switch(&end.link.name)) {
             switch.write(value)?;
         }
+        if missing.is_empty() {
+            return Ok(None);
+        }
         let requests = fact::host_requests(&missing, end.link.index);
         let (requests, facts): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         for (fact, result) in facts.iter().zip(self.socket.execute(&requests)?) {
@@ -249,6 +257,10 @@ impl LinkTarget {
                     return Err(Error::refused(format!("host side: {fact}"), refusal));
                 }
             }
+        }
+        let addresses = spec.v4.map(IpAddr::V4).into_iter().chain(spec.v6.map(IpAddr::V6));
+        for address in addresses {
+            self.routes.hint(Drift::Key(RouteKey::local(Prefix::host(address))));
         }
         Ok(None)
     }
@@ -347,7 +359,7 @@ fn read_back(end: &End, offer: Offer) -> Option<(LinkKey, LinkSpec)> {
     let alias = end.link.alias.clone()?;
     let v4 = end.only_neighbour(|address| address.is_ipv4());
     let v6 = end.only_neighbour(|address| address.is_ipv6());
-    let mac = v4.or(v6).map_or(crate::model::MacAddr([0; 6]), |neighbour| neighbour.mac);
+    let mac = v4.or(v6).map_or(MacAddr([0; 6]), |neighbour| neighbour.mac);
     let mut spec = LinkSpec {
         container_interface: alias.id.ifname().to_owned(),
         id: alias.id,
@@ -366,17 +378,17 @@ fn read_back(end: &End, offer: Offer) -> Option<(LinkKey, LinkSpec)> {
     Some((LinkKey(end.link.name.clone()), spec))
 }
 
-fn ipv4(address: std::net::IpAddr) -> Option<std::net::Ipv4Addr> {
+fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
-        std::net::IpAddr::V4(v4) => Some(v4),
-        std::net::IpAddr::V6(_) => None,
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
     }
 }
 
-fn ipv6(address: std::net::IpAddr) -> Option<std::net::Ipv6Addr> {
+fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
     match address {
-        std::net::IpAddr::V6(v6) => Some(v6),
-        std::net::IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(v6),
+        IpAddr::V4(_) => None,
     }
 }
 

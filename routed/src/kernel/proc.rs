@@ -12,7 +12,6 @@ use super::error::Error;
 pub(crate) struct Switch(String);
 
 impl Switch {
-    #[expect(dead_code, reason = "the node-wide switches come next")]
     pub(crate) fn new(path: impl Into<String>) -> Self {
         Self(path.into())
     }
