@@ -11,5 +11,7 @@ pub mod config;
 pub mod core;
 pub mod derive;
 pub mod ipam;
+pub mod kernel;
 pub mod model;
+pub mod server;
 pub mod store;
