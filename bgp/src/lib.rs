@@ -26,7 +26,8 @@ pub use reason::RejectReason;
 pub use rib::{AttrSet, Step};
 pub use session::{By, ConnId, DownReason, State};
 pub use speaker::{
-    Accepted, Dial, DownStatus, Event, FamilyStatus, LearnedPath, MessageCounts, Originate, PathSet, PeerEvent, PeerKind, PeerStatus,
-    RestartStatus, RibQuery, RibRoute, RibView, RouteReason, Shutdown, Speaker, Stats, TimerStatus, Transmit, WhyStep,
+    Accepted, Dial, DownStatus, Event, FamilyStatus, LearnedPath, MessageCounts, Originate,
+    PathSet, PeerEvent, PeerKind, PeerStatus, RestartStatus, RibQuery, RibRoute, RibView,
+    RouteReason, Shutdown, Speaker, Stats, TimerStatus, Transmit, WhyStep,
 };
 pub use types::{Asn, BgpId, Community, Family, FamilySet, LargeCommunity, Prefix};

@@ -360,9 +360,10 @@ impl Session {
 impl Session {
     /// Which newcomers from the peer may send an OPEN.
     fn wants_incoming(&self, now: Instant) -> bool {
-        let one_is_pending = self.conns.iter().any(|conn| {
-            conn.direction == Direction::Incoming && conn.phase != Phase::Established
-        });
+        let one_is_pending = self
+            .conns
+            .iter()
+            .any(|conn| conn.direction == Direction::Incoming && conn.phase != Phase::Established);
         if one_is_pending || self.conns.iter().any(|conn| conn.phase == Phase::OpenConfirm) {
             return false;
         }

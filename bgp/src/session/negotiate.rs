@@ -93,11 +93,7 @@ fn encode_open(
 ///
 /// # Errors
 /// If it does not fit our configuration of the peer.
-pub(crate) fn agree(
-    config: &PeerConfig,
-    local: Identity,
-    open: &Open,
-) -> Result<Agreed, Refusal> {
+pub(crate) fn agree(config: &PeerConfig, local: Identity, open: &Open) -> Result<Agreed, Refusal> {
     let refuse = |code, text| Refusal { notification: Notification::new(code), text };
     if open.asn != config.asn {
         let text = format!("peer is AS {}, configured is AS {}", open.asn, config.asn);

@@ -131,7 +131,8 @@ mod tests {
         let mut retry = Retry::new(1);
         let mut expected = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0].into_iter();
         for _ in 0..8 {
-            let (pause, full) = (retry.session_failed(BACKOFF_MAX).as_secs_f64(), expected.next().unwrap());
+            let (pause, full) =
+                (retry.session_failed(BACKOFF_MAX).as_secs_f64(), expected.next().unwrap());
             assert!(pause >= full * 0.75 && pause <= full, "{pause} is not a jittered {full}");
         }
         retry.reset();

@@ -201,12 +201,7 @@ impl Speaker {
     }
 
     /// Somebody connected to us; none when the connection must be closed.
-    pub fn accept(
-        &mut self,
-        remote: IpAddr,
-        local: IpAddr,
-        now: Instant,
-    ) -> Option<Accepted> {
+    pub fn accept(&mut self, remote: IpAddr, local: IpAddr, now: Instant) -> Option<Accepted> {
         self.now = now;
         let Some(&slot) = self.by_address.get(&remote.to_canonical()) else {
             self.stats.unknown_peer += 1;
@@ -289,8 +284,8 @@ impl Speaker {
             super::Shutdown::Cease { subcode, text } => {
                 let code = NotificationCode::new(6, *subcode);
                 let text = truncated(text, 255);
-                let cease = Notification::with_text(code, text)
-                    .unwrap_or_else(|_| Notification::new(code));
+                let cease =
+                    Notification::with_text(code, text).unwrap_or_else(|_| Notification::new(code));
                 (DownReason::Shutdown, Some(cease))
             }
         };

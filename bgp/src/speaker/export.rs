@@ -122,8 +122,8 @@ impl Wanted<'_> {
             as_path: if external { AsPath::sequence([self.asn]) } else { AsPath::default() },
             next_hop: Some(next_hop.address()),
             med: originate.med,
-            local_pref: (!external)
-                .then(|| originate.local_pref.unwrap_or(crate::rib::DEFAULT_LOCAL_PREF)),
+            local_pref:
+                (!external).then(|| originate.local_pref.unwrap_or(crate::rib::DEFAULT_LOCAL_PREF)),
             communities: originate.communities.iter().copied().collect(),
             large_communities: originate.large_communities.iter().copied().collect(),
             originator_id: None,

@@ -83,13 +83,7 @@ impl Speaker {
         }
     }
 
-    fn answer(
-        &self,
-        query: &RibQuery,
-        prefix: Prefix,
-        paths: &[Path],
-        routes: &mut Vec<RibRoute>,
-    ) {
+    fn answer(&self, query: &RibQuery, prefix: Prefix, paths: &[Path], routes: &mut Vec<RibRoute>) {
         for path in paths {
             let rejected = !path.is_accepted();
             let wanted = match &query.view {
