@@ -41,6 +41,8 @@ pub struct DeltaMap<K, V> {
     stats: DeltaStats,
     /// Whether the actual side was read at least once.
     known: bool,
+    /// Agreements that a later dump contradicted.
+    drifted: u64,
 }
 
 #[derive(Debug)]
@@ -104,7 +106,12 @@ impl<K, V> DeltaMap<K, V> {
     /// An empty map whose actual side is unknown; the seed fixes the order of iteration.
     pub fn with_seed(seed: u64) -> Self {
         let entries = Map::with_hasher(Seeded(seed));
-        Self { entries, stats: DeltaStats::default(), known: false }
+        Self { entries, stats: DeltaStats::default(), known: false, drifted: 0 }
+    }
+
+    /// How many wanted keys on which both sides agreed were found different by a later dump.
+    pub fn drifted(&self) -> u64 {
+        self.drifted
     }
 
     /// Sizes, kept as counters.
@@ -208,6 +215,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq> DeltaMap<K, V> {
         for (key, entry) in &mut self.entries {
             self.stats.add(entry.weight());
             if entry.need() == Need::Put {
+                self.drifted += u64::from(entry.settled);
                 entry.settled = false;
             }
             if !entry.settled || entry.want.is_none() {

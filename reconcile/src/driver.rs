@@ -78,6 +78,8 @@ pub struct Stats {
     pub puts: u64,
     /// Deletes handed out.
     pub deletes: u64,
+    /// Keys in force that a later dump found changed or gone: foreign changes, to be undone.
+    pub drifted: u64,
 }
 
 /// Sans-IO reconciler of one table.
@@ -268,6 +270,7 @@ impl<K: Hash + Eq + Clone, V: PartialEq + Clone> Driver<K, V> {
             actual: delta.actual,
             pending: delta.pending,
             failed: self.backoff.len(),
+            drifted: self.delta.drifted(),
             ..self.counters
         }
     }
