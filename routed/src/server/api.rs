@@ -403,6 +403,9 @@ pub struct Workload {
     pub labels: BTreeMap<String, String>,
     /// `ready`, `pending`, `failed` or `leaving`.
     pub state: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One block of `routed ipam show --blocks`.
