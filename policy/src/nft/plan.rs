@@ -153,12 +153,8 @@ impl Planner<'_> {
             .iter()
             .filter(|(_, change)| change.put.is_none())
             .filter_map(|(index, change)| match change.id {
-                // They go with their set.
-                ObjectId::Element(set, _) | ObjectId::Dispatch(set, _)
-                    if whole_sets.contains(set) =>
-                {
-                    None
-                }
+                // They go with their set. Those that name a chain hold it and go before it.
+                ObjectId::Element(set, _) if whole_sets.contains(set) => None,
                 ObjectId::Element(set, key) | ObjectId::Dispatch(set, key) => {
                     Some(Pending { set, key, verdict: None, change: *index })
                 }

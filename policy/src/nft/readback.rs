@@ -34,6 +34,8 @@ pub(crate) struct TableInfo {
     pub(crate) flags: u32,
     /// The port of the owning socket.
     pub(crate) owner: Option<u32>,
+    /// Number of chains, sets and other objects in it.
+    pub(crate) objects: usize,
 }
 
 /// Looks at the table of our name; `None` if there is none.
@@ -54,6 +56,11 @@ pub(crate) fn table(socket: &mut NfSocket) -> Result<Option<TableInfo>, Error> {
             is_ours: comment == Some(TABLE_MARK),
             flags: attrs.find_kind(table::FLAGS).and_then(|attr| attr.be32()).unwrap_or_default(),
             owner: attrs.find_kind(table::OWNER).and_then(|attr| attr.be32()),
+            objects: attrs
+                .find_kind(table::USE)
+                .and_then(|attr| attr.be32())
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or_default(),
         }
     })
 }
@@ -89,10 +96,16 @@ pub(crate) struct Readback {
 /// # Errors
 ///
 /// As [`NfSocket::list`].
-pub(crate) fn read(socket: &mut NfSocket) -> Result<Readback, Error> {
+pub(crate) fn read(socket: &mut NfSocket, info: TableInfo) -> Result<Readback, Error> {
     let mut found = Readback::default();
     read_chains(socket, &mut found)?;
-    for listed in list_sets(socket)? {
+    let sets = list_sets(socket)?;
+    // What else the kernel counts are stateful objects and flow tables, of which we have none.
+    // Not every kernel counts sets without a name.
+    let named = sets.iter().filter(|listed| listed.flags & set::F_ANONYMOUS == 0).count();
+    let chains = found.shadow.chains.len();
+    found.has_unnameable |= !(chains + named..=chains + sets.len()).contains(&info.objects);
+    for listed in sets {
         // A set without a name of its own lives and dies with the rule that uses it.
         if listed.flags & set::F_ANONYMOUS == 0 {
             read_set(socket, &listed, &mut found)?;
@@ -247,7 +260,7 @@ fn read_set(socket: &mut NfSocket, listed: &ListedSet, found: &mut Readback) -> 
         return Ok(());
     };
     found.objects.push((ObjectId::Set(name.clone()), Object::Set(spec.clone()).into()));
-    let elements = list_elements(socket, name)?;
+    let elements = list_elements(socket, name, spec.interval)?;
     let complete = if spec.interval {
         push_intervals(name, spec.key, elements, found)
     } else {
@@ -271,9 +284,10 @@ struct RawElement {
 /// Lists the elements of a set.
 ///
 /// A hash table that grows while it is listed shows elements twice or not at all, and the kernel
-/// does not flag it. Where the kernel tells the number of elements a listing must reach it; a
-/// double is always a reason to list again.
-fn list_elements(socket: &mut NfSocket, name: &Name) -> Result<Vec<Listed>, Error> {
+/// does not flag it. Where the kernel tells the number of elements a listing must reach it (it
+/// counts intervals in its own way, but they are in a tree); a double is always a reason to list
+/// again.
+fn list_elements(socket: &mut NfSocket, name: &Name, interval: bool) -> Result<Vec<Listed>, Error> {
     for _ in 0..ELEMENT_ATTEMPTS {
         let listed = socket.list(
             msg::GET_SET_ELEM,
@@ -291,7 +305,9 @@ fn list_elements(socket: &mut NfSocket, name: &Name) -> Result<Vec<Listed>, Erro
         )?;
         let mut seen = FxHashSet::default();
         if listed.iter().flatten().all(|one| seen.insert((one.key.as_slice(), one.is_end)))
-            && count(socket, name)?.is_none_or(|count| count == listed.len())
+            && (interval
+                || listed.contains(&None)
+                || count(socket, name)?.is_none_or(|count| count == listed.len()))
         {
             return Ok(listed);
         }

@@ -354,7 +354,7 @@ impl reconcile::Target for Target {
             return Err(Failure { kind: FailureKind::Fatal, reason });
         }
         self.claim(info)?;
-        let found = readback::read(&mut self.socket).map_err(|error| failure(&error))?;
+        let found = readback::read(&mut self.socket, info).map_err(|error| failure(&error))?;
         if found.has_unnameable {
             self.condemn();
             return Ok(Vec::new());
@@ -429,11 +429,18 @@ impl Guilty {
     }
 }
 
-/// The refusals that are not mere consequences: what names an object that was refused itself is
-/// refused because that is missing.
+/// The refusals that are not mere consequences.
+///
+/// What names an object that was refused itself is refused because that is missing; and once a
+/// chain is too deep or a loop, whatever is added near it is refused for the same reason.
 fn first_causes(refusals: &[Refusal]) -> impl Iterator<Item = &Refusal> {
     let only_missing = refusals.iter().all(|refusal| refusal.errno == Errno::NOENT);
-    refusals.iter().filter(move |refusal| only_missing || refusal.errno != Errno::NOENT)
+    let mut is_deep = false;
+    refusals.iter().filter(move |refusal| match refusal.errno {
+        Errno::NOENT => only_missing,
+        Errno::MLINK | Errno::LOOP => !std::mem::replace(&mut is_deep, true),
+        _ => true,
+    })
 }
 
 /// Whether a refusal of the whole batch has a reason that no part of it escapes.

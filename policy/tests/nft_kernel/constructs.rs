@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every construct of the ruleset is accepted, reads back equal and is printed for people.
 
+use nftables::schema::{NfListObject, NfObject, Nftables};
 use policy::ir::{
     BasePolicy, CtStates, Family, Hook, Interface, Key, KeyType, Match, Object, ObjectId, Part,
     Rule, Side, Target as To,
@@ -16,7 +17,7 @@ const V4: Match = Match::Family(Family::V4);
 const V6: Match = Match::Family(Family::V6);
 
 /// A ruleset with every construct of the IR at least once.
-pub fn everything() -> Ruleset {
+pub(crate) fn everything() -> Ruleset {
     let mut rules = Ruleset::new();
     let range = |from, to| Key::Range(from, to);
     set(
@@ -172,34 +173,45 @@ fn the_nft_program_loads_what_it_lists_and_lists_the_same() {
     drop((ours, theirs));
 }
 
+/// The crate's types know no maps to verdicts (0.6.3), so the map is looked at as plain JSON.
 #[test]
 fn the_json_listing_parses_and_shows_every_object() {
     let _namespace = Namespace::enter();
     let rules = everything();
     let _target = loaded(&rules);
     let json = run("nft", &["-j", "list", "table", "inet", "routed"]);
-    let parsed: nftables::schema::Nftables<'_> = serde_json::from_str(&json).unwrap();
-    let mut counts = (0, 0, 0, 0);
-    for object in parsed.objects.iter() {
-        if let nftables::schema::NfObject::ListObject(object) = object {
-            match object {
-                nftables::schema::NfListObject::Chain(_) => counts.0 += 1,
-                nftables::schema::NfListObject::Rule(_) => counts.1 += 1,
-                nftables::schema::NfListObject::Set(_) => counts.2 += 1,
-                nftables::schema::NfListObject::Map(_) => counts.3 += 1,
-                _ => {}
-            }
-        }
-    }
+    let mut listing: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let objects = listing["nftables"].as_array_mut().unwrap();
+    let map = objects.iter().position(|object| object.get("map").is_some()).unwrap();
+    let map = objects.remove(map);
+    assert_eq!(map["map"]["map"], "verdict");
+    assert_eq!(map["map"]["elem"].as_array().unwrap().len(), 5);
+
+    let parsed: Nftables<'_> = serde_json::from_value(listing).unwrap();
+    let count = |wanted: fn(&NfListObject<'_>) -> bool| {
+        let listed = parsed.objects.iter().filter_map(|object| match object {
+            NfObject::ListObject(object) => Some(object),
+            NfObject::CmdObject(_) => None,
+        });
+        listed.filter(|object| wanted(object)).count()
+    };
     let written = |wanted: fn(&Object) -> usize| rules.values().map(wanted).sum::<usize>();
-    let chains =
-        written(|object| usize::from(matches!(object, Object::Chain(_) | Object::BaseChain(_))));
-    let lines = written(|object| match object {
-        Object::Chain(rules) => rules.len(),
-        Object::BaseChain(base) => base.rules.len(),
-        Object::Set(_) | Object::Element | Object::Dispatch(_) => 0,
-    });
-    assert_eq!(counts, (chains, lines, 9, 1));
+    assert_eq!(
+        count(|object| matches!(object, NfListObject::Chain(_))),
+        written(|object| usize::from(matches!(object, Object::Chain(_) | Object::BaseChain(_))))
+    );
+    assert_eq!(
+        count(|object| matches!(object, NfListObject::Rule(_))),
+        written(|object| match object {
+            Object::Chain(rules) => rules.len(),
+            Object::BaseChain(base) => base.rules.len(),
+            Object::Set(_) | Object::Element | Object::Dispatch(_) => 0,
+        })
+    );
+    assert_eq!(
+        count(|object| matches!(object, NfListObject::Set(_))),
+        written(|object| usize::from(matches!(object, Object::Set(spec) if !spec.verdicts)))
+    );
 }
 
 #[test]

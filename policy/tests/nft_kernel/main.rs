@@ -2,5 +2,10 @@
 //! The nf_tables writer against the real kernel, in network namespaces of its own. Needs root.
 #![cfg(feature = "nft")]
 
+mod changes;
 mod constructs;
+mod ownership;
+mod packets;
+mod refusals;
+mod scale;
 mod support;

@@ -6,6 +6,7 @@
 pub(crate) mod table {
     pub(crate) const NAME: u16 = 1;
     pub(crate) const FLAGS: u16 = 2;
+    pub(crate) const USE: u16 = 3;
     pub(crate) const USERDATA: u16 = 6;
     pub(crate) const OWNER: u16 = 7;
 
