@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the core decided, in the terms of the CNI specification.
+
+use cni_plugin::spec::{Error, ErrorCode};
+
+use super::cni::CniAnswer;
+use crate::core::{Refusal, Reply};
+use crate::ipam::IpamError;
+
+impl From<Result<Reply, Refusal>> for CniAnswer {
+    fn from(reply: Result<Reply, Refusal>) -> Self {
+        match reply {
+            Ok(Reply::Attached(answer)) => Self::Attached(answer),
+            Ok(Reply::Detached) => Self::Detached,
+            Err(refusal) => Self::Failed(Error::new(code(&refusal), refusal.to_string())),
+        }
+    }
+}
+
+fn code(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::TryAgain(_) => ErrorCode::TRY_AGAIN,
+        Refusal::Address(error) => match error {
+            IpamError::Exhausted(_) | IpamError::Cooling { .. } => ErrorCode::TRY_AGAIN,
+            IpamError::TwoOfOneFamily(_) => ErrorCode::INVALID_CONFIG,
+            IpamError::NoBlock(_)
+            | IpamError::NoBlocks
+            | IpamError::Outside(_)
+            | IpamError::Reserved(_)
+            | IpamError::InUse { .. } => ErrorCode::ADDRESS_UNAVAILABLE,
+        },
+        Refusal::Kernel(_) => ErrorCode::KERNEL,
+        Refusal::NoWorkloads => ErrorCode::INVALID_CONFIG,
+        Refusal::Unknown(_) => ErrorCode::UNKNOWN_CONTAINER,
+        Refusal::Differs(_) => ErrorCode::CHECK_FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WorkloadId;
+
+    #[test]
+    fn refusals_keep_their_meaning_and_their_words() {
+        let id = WorkloadId::try_new("c1", "eth0").unwrap();
+        let address = "10.64.1.5".parse().unwrap();
+        let taken = IpamError::InUse { address, owner: id.clone() };
+        let cases = [
+            (Refusal::TryAgain("policy is not in force yet".into()), ErrorCode::TRY_AGAIN),
+            (IpamError::Exhausted(Vec::new()).into(), ErrorCode::TRY_AGAIN),
+            (IpamError::Cooling { address, seconds: 7 }.into(), ErrorCode::TRY_AGAIN),
+            (IpamError::Outside(address).into(), ErrorCode::ADDRESS_UNAVAILABLE),
+            (taken.into(), ErrorCode::ADDRESS_UNAVAILABLE),
+            (Refusal::Kernel("EEXIST".into()), ErrorCode::KERNEL),
+            (Refusal::NoWorkloads, ErrorCode::INVALID_CONFIG),
+            (Refusal::Unknown(id), ErrorCode::UNKNOWN_CONTAINER),
+            (Refusal::Differs("mtu is 1400".into()), ErrorCode::CHECK_FAILED),
+        ];
+        for (refusal, expected) in cases {
+            let words = refusal.to_string();
+            let CniAnswer::Failed(error) = Err(refusal).into() else { panic!("{words}") };
+            assert_eq!((error.code, error.msg), (expected, words));
+        }
+        assert_eq!(CniAnswer::from(Ok(Reply::Detached)), CniAnswer::Detached);
+    }
+}
