@@ -127,7 +127,10 @@ impl NextHop {
     #[must_use]
     pub fn is_host(self) -> bool {
         match self {
-            Self::V4(v4) => !v4.is_unspecified() && !v4.is_multicast() && v4.octets() < [240; 4],
+            Self::V4(v4) => {
+                let [first, ..] = v4.octets();
+                !v4.is_unspecified() && first < 224
+            }
             Self::V6(v6) => is_host_v6(v6),
             Self::V6Pair { global, link_local } => is_host_v6(global) || is_host_v6(link_local),
         }

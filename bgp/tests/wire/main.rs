@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The wire codec from outside: vectors, errors with their actions, properties, second opinions.
+
+mod attribute_errors;
+mod craft;
+
+mod header_errors;
+mod open_errors;
+mod properties;
+mod semantics;
+mod update_errors;
+mod vectors;
