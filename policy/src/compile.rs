@@ -32,6 +32,8 @@ pub(crate) use fixed::fixed_objects;
 pub(crate) use names::{policy_chain, selector_set, signature_chain};
 pub(crate) use sets::SetContent;
 
+use crate::model::HostAction;
+
 /// What the compiler leaves to the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompileOptions {
@@ -52,19 +54,6 @@ impl Default for CompileOptions {
             anti_spoofing: true,
         }
     }
-}
-
-/// What happens to traffic from a workload to its own node (Calico's
-/// `defaultEndpointToHostAction`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostAction {
-    /// Drop it.
-    Drop,
-    /// Accept it. Rules of other tables can still drop it: in nftables no verdict of one table
-    /// overrules another.
-    Accept,
-    /// Leave the decision to rules of other tables.
-    Return,
 }
 
 #[cfg(test)]

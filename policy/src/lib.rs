@@ -4,6 +4,7 @@
 
 mod compile;
 mod engine;
+pub mod eval;
 mod index;
 pub mod ir;
 pub mod load;
@@ -11,9 +12,9 @@ pub mod model;
 #[cfg(feature = "nft")]
 pub mod nft;
 
-pub use compile::{CompileOptions, HostAction};
+pub use compile::CompileOptions;
 pub use engine::{Change, Engine, PolicySummary};
 pub use model::{
-    Direction, Endpoint, EndpointKey, Labels, LocalEndpoint, Policy, PolicyId, RemoteEndpoint,
-    Selector,
+    Direction, Endpoint, EndpointKey, HostAction, Labels, LocalEndpoint, Policy, PolicyId,
+    RemoteEndpoint, Selector,
 };

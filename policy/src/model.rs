@@ -15,7 +15,7 @@ mod selector;
 
 pub use endpoint::{Endpoint, EndpointKey, LocalEndpoint, RemoteEndpoint};
 pub use labels::Labels;
-pub use policy::{Direction, Order, Policy, PolicyId, Position};
+pub use policy::{Direction, HostAction, Order, Policy, PolicyId, Position};
 pub use rule::{
     Action, EndpointSelector, Family, Net, NetError, Peer, PortRange, Protocol, Rule, Scope,
 };

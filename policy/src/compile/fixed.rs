@@ -4,7 +4,7 @@
 use std::{net::Ipv6Addr, sync::Arc};
 
 use super::{
-    CompileOptions, HostAction,
+    CompileOptions,
     names::{self, ANTISPOOF, EGRESS, FROM_WORKLOAD, INGRESS, INPUT_EGRESS, TO_NODE, TO_WORKLOAD},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         BaseChain, BasePolicy, CtStates, Hook, Interface, KeyType, Match, Name, Object, ObjectId,
         Rule, SetSpec, Side, Target, Verdict,
     },
-    model::{Family, Protocol},
+    model::{Family, HostAction, Protocol},
 };
 
 /// ICMP types.

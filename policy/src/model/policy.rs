@@ -180,3 +180,16 @@ impl Policy {
             .then_with(|| self.id.cmp(&other.id))
     }
 }
+
+/// What happens to traffic from a workload to its own node (Calico's
+/// `defaultEndpointToHostAction`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAction {
+    /// Drop it.
+    Drop,
+    /// Accept it. Rules of other tables can still drop it: in nftables no verdict of one table
+    /// overrules another.
+    Accept,
+    /// Leave the decision to rules of other tables.
+    Return,
+}
