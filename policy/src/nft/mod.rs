@@ -18,13 +18,20 @@
 
 mod content;
 mod encode;
+mod enforcer;
 mod key;
 mod marks;
+mod monitor;
 mod netlink;
 mod plan;
+mod race;
 mod readback;
+mod run;
 mod target;
+mod waiting;
 
 pub use content::Content;
+pub use enforcer::{Enforcer, EnforcerConfig, EnforcerStats, Inputs, Turn};
 pub use marks::TABLE_MARK;
+pub use run::Runtime;
 pub use target::{OpenError, Target, TargetStats};

@@ -47,12 +47,6 @@ impl Batch {
         self.starts.len()
     }
 
-    /// Bytes written so far.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.buf
-    }
-
     /// Closes the transaction and asks for an acknowledgement of its last message.
     ///
     /// # Errors

@@ -41,7 +41,6 @@ pub(crate) mod msg {
     pub(crate) const NEW_SET_ELEM: u8 = 12;
     pub(crate) const GET_SET_ELEM: u8 = 13;
     pub(crate) const DEL_SET_ELEM: u8 = 14;
-    pub(crate) const NEW_GEN: u8 = 15;
 }
 
 /// The nf_tables subsystem of nfnetlink.
@@ -130,11 +129,6 @@ impl<'a> Message<'a> {
     pub(crate) fn nf_kind(&self) -> Option<u8> {
         let [subsystem, kind] = self.kind.to_be_bytes();
         (subsystem == SUBSYSTEM).then_some(kind)
-    }
-
-    /// True for the end of a dump.
-    pub(crate) fn is_done(&self) -> bool {
-        self.kind == nl::DONE
     }
 
     /// The address family of an nf_tables message.
