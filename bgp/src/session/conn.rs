@@ -50,6 +50,8 @@ pub(crate) struct Conn {
     pub(crate) local: Option<IpAddr>,
     /// What the OPENs agreed on, from Held on.
     pub(crate) agreed: Option<Agreed>,
+    /// The peer's KEEPALIVE came while Held.
+    pub(crate) is_ready: bool,
     /// Chunks of messages handed out and not yet written.
     pub(crate) queued: usize,
 }
@@ -63,6 +65,7 @@ impl Conn {
             timers: ConnTimers::default(),
             local: None,
             agreed: None,
+            is_ready: false,
             queued: 0,
         }
     }

@@ -14,7 +14,7 @@ use super::conn::{Conn, Phase};
 use super::negotiate::{self, Agreed, RestartBits};
 use super::state::{By, ConnId, Direction, DownReason, LastDown, State};
 use super::timers::{
-    BACKOFF_MAX, COLLISION_TIME, IDLE_FAILURES, OPEN_TIME, Retry, STABLE_TIME, YOUNG,
+    BACKOFF_MAX, COLLISION_TIME, IDLE_FAILURES, OPEN_TIME, REST_MAX, Retry, STABLE_TIME, YOUNG,
 };
 use crate::config::PeerConfig;
 use crate::wire::{Message, Notification, NotificationCode};
@@ -84,6 +84,8 @@ pub(crate) struct Session {
     running: bool,
     retry: Retry,
     retry_at: Option<Instant>,
+    /// The peer failed again and again: it is refused until then.
+    rest_until: Option<Instant>,
     state: State,
     since: Instant,
     established_at: Option<Instant>,
@@ -113,6 +115,7 @@ impl Session {
             running: false,
             retry: Retry::new(first_conn.0),
             retry_at: None,
+            rest_until: None,
             state: State::Idle,
             since: now,
             established_at: None,
@@ -140,6 +143,7 @@ impl Session {
     ) {
         self.running = false;
         self.retry_at = None;
+        self.rest_until = None;
         for id in self.ids() {
             let mut failure = Failure::silent(By::Local, reason);
             failure.notification = notification.cloned();
@@ -164,8 +168,7 @@ impl Session {
 
     /// The peer connected to us; none when the connection is not wanted.
     pub(crate) fn accept(&mut self, local: IpAddr, now: Instant) -> Option<ConnId> {
-        let resting = self.retry_at.is_some() && self.retry.failures() >= IDLE_FAILURES;
-        if !self.running || resting || !self.wants_incoming(now) {
+        if !self.running || self.rest_until.is_some() || !self.wants_incoming(now) {
             return None;
         }
         let id = self.add(Direction::Incoming);
@@ -255,7 +258,10 @@ impl Session {
                 self.received.keepalive += 1;
                 self.establish(id, now);
             }
-            (Message::Keepalive, Phase::Held) => self.received.keepalive += 1,
+            (Message::Keepalive, Phase::Held) => {
+                self.received.keepalive += 1;
+                self.conn_mut(id)?.is_ready = true;
+            }
             (message, Phase::Established) => return self.on_established(id, message, now),
             (message, _) => self.unexpected(id, &message, now),
         }
@@ -281,6 +287,10 @@ impl Session {
         for id in self.ids() {
             self.on_conn_timeout(id, now);
         }
+        if self.rest_until.is_some_and(|at| at <= now) {
+            self.rest_until = None;
+            self.note("idleHoldTimerExpired", now);
+        }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
             if self.conns.is_empty() {
@@ -292,7 +302,8 @@ impl Session {
 
     /// The next instant at which [`Self::on_timeout`] has something to do.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.conns.iter().filter_map(|conn| conn.timers.next()).chain(self.retry_at).min()
+        let conns = self.conns.iter().filter_map(|conn| conn.timers.next());
+        conns.chain(self.retry_at).chain(self.rest_until).min()
     }
 
     /// Hands out a chunk of `count` UPDATEs on the Established connection.
@@ -426,7 +437,11 @@ impl Session {
         conn.phase = Phase::OpenConfirm;
         // Without a hold time nothing else would end the wait for the peer's KEEPALIVE.
         conn.timers.open = conn.timers.hold.is_none().then(|| now + OPEN_TIME);
+        let is_ready = conn.is_ready;
         self.send_keepalive(id, now);
+        if is_ready {
+            self.establish(id, now);
+        }
     }
 
     fn establish(&mut self, id: ConnId, now: Instant) {
@@ -556,6 +571,9 @@ impl Session {
             _ => self.retry.session_failed(BACKOFF_MAX),
         };
         self.retry_at = Some(now + pause);
+        if self.retry.failures() >= IDLE_FAILURES {
+            self.rest_until = Some(now + pause.min(REST_MAX));
+        }
     }
 
     /// A rival is gone: the connection that waited for it goes on.
@@ -625,10 +643,9 @@ impl Session {
     /// Works out the state and logs a change of it.
     fn note(&mut self, event: &str, now: Instant) {
         let furthest = self.conns.iter().map(|conn| conn.phase.state()).max();
-        let resting = self.retry_at.is_some() && self.retry.failures() >= IDLE_FAILURES;
         let state = match furthest {
             Some(state) => state,
-            None if self.running && !resting => State::Active,
+            None if self.running && self.rest_until.is_none() => State::Active,
             None => State::Idle,
         };
         if state == self.state {

@@ -18,7 +18,7 @@
 //! Timers (RFC 4271 §8.1.3): hold, keepalive and send hold per connection; one deadline for
 //! everything before an OPEN (Deviates: eight seconds, not four minutes); one pause between
 //! attempts, which grows from 1 s to 30 s and is shorter for connections than for sessions that
-//! fail. A peer that fails four times in a row rests in Idle and is refused meanwhile
+//! fail. A peer that fails four times in a row rests in Idle and is refused for up to five seconds
 //! (DampPeerOscillations, RFC 4271 §8.1.1).
 
 mod collision;

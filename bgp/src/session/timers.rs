@@ -15,8 +15,11 @@ pub(crate) const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A session that lasted this long was not a failure.
 pub(crate) const STABLE_TIME: Duration = Duration::from_secs(30);
-/// From this many failures in a row the peer rests in Idle and is refused while it waits.
+/// From this many failures in a row the peer rests in Idle and is refused for a while.
 pub(crate) const IDLE_FAILURES: u32 = 4;
+/// Longest time for which such a peer is refused. Shorter than the pauses between our attempts:
+/// two speakers that rest would otherwise refuse each other for ever.
+pub(crate) const REST_MAX: Duration = Duration::from_secs(5);
 /// A session younger than this may be one of two that were opened at once.
 pub(crate) const YOUNG: Duration = Duration::from_secs(5);
 /// How long a connection waits for a better one to carry an OPEN.
