@@ -3,7 +3,7 @@
 
 mod attribute_errors;
 mod craft;
-
+mod differential;
 mod header_errors;
 mod open_errors;
 mod properties;
