@@ -2,6 +2,7 @@
 //! The selector cases that nobody here wrote, from the folder that `ROUTED_CONFORMANCE_DIR` names
 //! (default `../shared/conformance`, seen from the workspace), and the round trip of random
 //! selectors.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf};
 

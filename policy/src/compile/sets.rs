@@ -78,8 +78,8 @@ fn net_set(ranges: &[(u128, u128)], family: Family) -> NetMatch {
         true => Key::Range(part(*start), part(*end)),
         false => Key::Single(part(*start)),
     };
-    let (name, content) = listed(address_type(family), interval, ranges.iter().map(key).collect());
-    NetMatch::Set(names::net_set(&name, family), content)
+    let (text, content) = listed(address_type(family), interval, ranges.iter().map(key).collect());
+    NetMatch::Set(names::net_set(&text, family), content)
 }
 
 /// How a list of ports is matched.
@@ -115,8 +115,8 @@ pub(super) fn ports(ports: &[PortRange]) -> PortMatch {
                 true => Key::Range(Part::Port(*start), Part::Port(*end)),
                 false => Key::Single(Part::Port(*start)),
             };
-            let (name, content) = listed(KeyType::Port, interval, ranges.iter().map(key).collect());
-            PortMatch::Set(names::port_set(&name), content)
+            let (text, content) = listed(KeyType::Port, interval, ranges.iter().map(key).collect());
+            PortMatch::Set(names::port_set(&text), content)
         }
     }
 }
@@ -125,7 +125,11 @@ pub(super) fn ports(ports: &[PortRange]) -> PortMatch {
 fn listed(key: KeyType, interval: bool, keys: Vec<Key>) -> (String, SetContent) {
     let mut text = String::new();
     for (index, key) in keys.iter().enumerate() {
-        let _ = write!(text, "{}{key}", if index == 0 { "" } else { ", " });
+        text.push_str(if index == 0 { "" } else { ", " });
+        let _ = match key {
+            Key::Range(start, end) if start == end => write!(text, "{start}"),
+            key => write!(text, "{key}"),
+        };
     }
     let comment = Some(names::comment(&text));
     (text, SetContent::Listed(SetSpec { key, interval, verdicts: false, comment }, keys))

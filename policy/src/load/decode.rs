@@ -74,7 +74,14 @@ impl Problems {
         self.push(Place { line, column, path: at.path.clone() }, value, problem, hint);
     }
 
-    fn report_key(&mut self, key: &Key, path: String, problem: &str, hint: Option<String>) {
+    /// Notes a problem with a field itself.
+    pub(super) fn report_key(
+        &mut self,
+        key: &Key,
+        path: String,
+        problem: &str,
+        hint: Option<String>,
+    ) {
         let Key { line, column, .. } = *key;
         self.push(Place { line, column, path }, None, problem, hint);
     }
@@ -136,11 +143,10 @@ impl<'n> Cursor<'n> {
     }
 
     /// The items of a list that must not be empty, because emptiness could be read both ways.
-    pub(super) fn filled_list(&self, problems: &mut Problems) -> Option<Vec<Self>> {
+    pub(super) fn filled_list(&self, hint: &str, problems: &mut Problems) -> Option<Vec<Self>> {
         let items = self.list(problems)?;
         if items.is_empty() {
-            let hint = "remove the field if nothing is to be restricted".to_owned();
-            problems.report(self, "the list is empty", Some(hint));
+            problems.report(self, "the list is empty", Some(hint.to_owned()));
             return None;
         }
         Some(items)

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    LoadError,
+    LoadError, Value,
     decode::{Cursor, Fields, Problems},
-    error::did_you_mean,
+    error::{did_you_mean, suggest},
     policy::decode_policy,
     yaml::{Node, nodes},
 };
@@ -97,7 +97,6 @@ struct Header<'a> {
     kind: Option<&'a str>,
 }
 
-const ANYTHING: Fields = Fields { known: &[], refused: &[], ignored: &[] };
 const LIST: Fields =
     Fields { known: &["apiVersion", "kind", "items"], refused: &[], ignored: &["metadata"] };
 
@@ -143,18 +142,26 @@ fn header<'n>(
     inherited: Header<'n>,
     problems: &mut Problems,
 ) -> Option<(&'n str, &'n str)> {
-    if !matches!(at.node.value, super::Value::Map(_)) {
-        at.mapping(&ANYTHING, problems);
+    let Value::Map(entries) = &at.node.value else {
+        at.expected("a mapping", problems);
         return None;
-    }
-    let mut field = |name: &str, inherited: Option<&'n str>| match at.node.get(name) {
-        Some(node) => Cursor { node, path: name.to_owned() }.text(problems),
-        None if inherited.is_some() => inherited,
-        None => {
+    };
+    let mut field = |name: &str, inherited: Option<&'n str>| {
+        if let Some(node) = at.node.get(name) {
+            return Cursor { node, path: name.to_owned() }.text(problems);
+        }
+        if inherited.is_some() {
+            return inherited;
+        }
+        let misspelt = entries.iter().find(|(key, _)| suggest(&key.text, [name]).is_some());
+        if let Some((key, _)) = misspelt {
+            let hint = did_you_mean(&key.text, [name]);
+            problems.report_key(key, key.text.clone(), "unknown field", hint);
+        } else {
             let hint = Some("every document has apiVersion, kind, metadata and spec".to_owned());
             problems.report(at, &format!("the document has no {name}"), hint);
-            None
         }
+        None
     };
     let api_version = field("apiVersion", inherited.api_version);
     let kind = field("kind", inherited.kind);

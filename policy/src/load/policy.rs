@@ -197,7 +197,8 @@ fn decode_rules(
 }
 
 fn decode_types(spec: &Mapping<'_>, problems: &mut Problems) -> Option<Vec<Direction>> {
-    let items = spec.get("types")?.filled_list(problems)?;
+    let hint = "remove the field for the default, or name Ingress, Egress or both";
+    let items = spec.get("types")?.filled_list(hint, problems)?;
     let mut types = Vec::new();
     for item in items {
         let Some(text) = item.text(problems) else { continue };

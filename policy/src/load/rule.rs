@@ -180,7 +180,7 @@ fn decode_list<'n, T>(
     problems: &mut Problems,
     decode: fn(&Cursor<'n>, &mut Problems) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let items = at.filled_list(problems)?;
+    let items = at.filled_list("remove the field if nothing is to be restricted", problems)?;
     let decoded: Vec<_> = items.iter().filter_map(|item| decode(item, problems)).collect();
     (decoded.len() == items.len()).then_some(decoded)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the policy cases of `policy/tests/cases/*.yaml`. The format is described in the README
 //! beside them.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, fs, net::IpAddr, path::Path};
 

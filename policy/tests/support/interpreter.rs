@@ -4,6 +4,7 @@
 //! It knows the rules of nftables (hooks, priorities, verdicts, sets), not how the compiler came
 //! to them. Whatever the representation promises is checked on the way: no dangling name, no
 //! address without its family, no port without its protocol.
+#![expect(clippy::panic, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -4,3 +4,4 @@
 
 pub(crate) mod cases;
 pub(crate) mod interpreter;
+pub(crate) mod render;
