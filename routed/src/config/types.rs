@@ -20,10 +20,10 @@ pub struct Config {
     /// The node's blocks, in the order of the file. They do not overlap, and each lies in a pool.
     pub blocks: Vec<Block>,
     /// The peers of this node, by name. Next hops are not filled in: they follow from the uplinks.
-    pub peers: Vec<bgp::PeerConfig>,
+    pub peers: Vec<Peer>,
     /// Network policies.
     pub policies: BTreeMap<PolicyId, Arc<Policy>>,
-    /// Static workload endpoints of all nodes.
+    /// Static workload endpoints of all nodes, keyed `namespace/name`. No two share an address.
     pub endpoints: BTreeMap<EndpointKey, StaticEndpoint>,
 }
 
@@ -90,6 +90,15 @@ pub enum Mtu {
     Auto,
     /// This many bytes.
     Fixed(u32),
+}
+
+/// A BGP peer of this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What the files say.
+    pub speaker: bgp::PeerConfig,
+    /// Sessions start from the node's own address.
+    pub use_node_address: bool,
 }
 
 /// An address pool.

@@ -31,7 +31,7 @@ pub fn selected<'a>(
     uplinks: &'a Uplinks,
 ) -> impl Iterator<Item = &'a Uplink> + 'a {
     let holds_peer =
-        |uplink: &Uplink| config.peers.iter().any(|peer| reaches(uplink, peer.address));
+        |uplink: &Uplink| config.peers.iter().any(|peer| reaches(uplink, peer.speaker.address));
     uplinks
         .interfaces
         .iter()

@@ -7,7 +7,7 @@ use bgp::types::{BgpId, Family, Prefix};
 use bgp::{PeerConfig, SpeakerConfig};
 
 use super::{Inputs, address, advert};
-use crate::config::Config;
+use crate::config::{Config, Peer};
 use crate::model::{Uplink, Uplinks};
 
 /// Why there is nothing to configure the speaker with.
@@ -46,7 +46,8 @@ pub fn derive(inputs: &Inputs) -> Result<SpeakerConfig, NotReady> {
 fn router_id(config: &Config, uplinks: &Uplinks) -> Option<BgpId> {
     let v4 = Family::Ipv4Unicast;
     let towards_peer = || {
-        let mut facing = config.peers.iter().filter_map(|p| facing(config, uplinks, p.address));
+        let mut facing =
+            config.peers.iter().filter_map(|p| facing(config, uplinks, p.speaker.address));
         facing.find_map(|uplink| address::first(&uplink.addresses, v4))
     };
     config.node.router_id.or_else(|| {
@@ -78,9 +79,15 @@ fn connected(config: &Config, uplinks: &Uplinks) -> Vec<Prefix> {
     subnets
 }
 
-/// Fills in the next hop of the family that the session itself does not run over.
-fn complete(peer: &PeerConfig, config: &Config, uplinks: &Uplinks) -> PeerConfig {
-    let mut peer = peer.clone();
+/// Fills in the next hop of the family that the session itself does not run over, and the address
+/// that sessions start from.
+fn complete(peer: &Peer, config: &Config, uplinks: &Uplinks) -> PeerConfig {
+    let Peer { speaker: mut peer, use_node_address } = peer.clone();
+    if use_node_address && peer.local_address.is_none() {
+        let v4 = peer.address.is_ipv4();
+        let family = if v4 { Family::Ipv4Unicast } else { Family::Ipv6Unicast };
+        peer.local_address = address::own(config, uplinks, family);
+    }
     let facing = facing(config, uplinks, peer.address);
     if peer.address.is_ipv4() {
         let own = config.node.address_v6.map(IpAddr::V6);
