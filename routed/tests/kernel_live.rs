@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The kernel layer against the real kernel: root, namespaces of its own.
+//! The kernel layer against the real kernel: root, in namespaces of its own.
+#![cfg(test)]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests start ip, ping and setpriv to look at the kernel from outside"
 )]
 
+#[cfg(test)]
+#[path = "kernel_live/drift.rs"]
+mod drift;
+#[cfg(test)]
 #[path = "kernel_live/link.rs"]
 mod link;
+#[cfg(test)]
+#[path = "kernel_live/reap.rs"]
+mod reap;
+#[cfg(test)]
 #[path = "kernel_live/support.rs"]
 mod support;

@@ -1,107 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The container end of a link, seen and written through a socket that was opened inside.
+//! The container end of a link, seen and written through a socket that was opened inside: what must
+//! hold there, one fact each, in the order of writing.
+
+mod route;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
+use netlink_packet_route::link::LinkAttribute;
 use rustix::io::Errno;
 
-use super::error::{Error, Refusal};
-use super::fact::{ContainerFact, container_facts};
-use super::message::LOOPBACK;
-use super::neigh::family;
+use super::address::{self, Address};
+use super::error::Error;
+use super::message::{self, LOOPBACK};
+use super::neigh::{self, Neighbour};
 use super::socket::{Request, Socket};
 use super::state::{self, End, Link};
-use crate::model::LinkSpec;
+use crate::model::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec, MacAddr};
+
+pub(crate) use route::{ContainerRoute, routes};
 
 /// Metric of a second interface's routes: behind the first one's, which have none.
 const SECOND_METRIC: u32 = 1024;
-
-/// A route inside the container; its metric does not matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ContainerRoute {
-    v6: bool,
-    /// `None` is everything.
-    to: Option<IpAddr>,
-    /// `None` is directly out of the interface.
-    via: Option<IpAddr>,
-}
-
-impl ContainerRoute {
-    /// The gateway itself, on the link.
-    pub(crate) fn to_gateway(gateway: IpAddr) -> Self {
-        Self { v6: gateway.is_ipv6(), to: Some(gateway), via: None }
-    }
-
-    /// Everything, by the gateway.
-    pub(crate) fn default_via(gateway: IpAddr) -> Self {
-        Self { v6: gateway.is_ipv6(), to: None, via: Some(gateway) }
-    }
-
-    pub(crate) fn request(&self, index: u32, metric: Option<u32>) -> Request {
-        let mut message = RouteMessage::default();
-        let any = if self.v6 { IpAddr::from([0u16; 8]) } else { IpAddr::from([0u8; 4]) };
-        message.header.address_family = family(any);
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
-        message.header.protocol = RouteProtocol::Boot;
-        message.header.kind = RouteType::Unicast;
-        if self.via.is_none() {
-            message.header.scope = RouteScope::Link;
-        }
-        if let Some(to) = self.to {
-            message.header.destination_prefix_length = if self.v6 { 128 } else { 32 };
-            message.attributes.push(RouteAttribute::Destination(to.into()));
-        }
-        message.attributes.extend(self.via.map(|via| RouteAttribute::Gateway(via.into())));
-        message.attributes.push(RouteAttribute::Oif(index));
-        message.attributes.extend(metric.map(RouteAttribute::Priority));
-        Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_EXCL)
-    }
-
-    fn decode(message: &RouteMessage) -> Option<Self> {
-        let v6 = match message.header.address_family {
-            netlink_packet_route::AddressFamily::Inet => false,
-            netlink_packet_route::AddressFamily::Inet6 => true,
-            _ => return None,
-        };
-        let length = message.header.destination_prefix_length;
-        if length != 0 && length != if v6 { 128 } else { 32 } {
-            return None;
-        }
-        let mut route = Self { v6, to: None, via: None };
-        for attribute in &message.attributes {
-            match attribute {
-                RouteAttribute::Destination(to) => route.to = ip(to),
-                RouteAttribute::Gateway(via) => route.via = ip(via),
-                _ => {}
-            }
-        }
-        Some(route)
-    }
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(v4) => Some(IpAddr::V4(*v4)),
-        RouteAddress::Inet6(v6) => Some(IpAddr::V6(*v6)),
-        _ => None,
-    }
-}
-
-impl fmt::Display for ContainerRoute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.to, self.via) {
-            (Some(to), _) => write!(f, "route {to}"),
-            (None, Some(via)) => write!(f, "route default via {via}"),
-            (None, None) => f.write_str("route default"),
-        }
-    }
-}
 
 /// The container end with its routes.
 #[derive(Clone, Debug)]
@@ -127,7 +47,11 @@ impl Container {
     /// What does not hold.
     pub(crate) fn missing(&self, spec: &LinkSpec) -> Vec<ContainerFact> {
         let mut facts = container_facts(spec);
-        facts.retain(|fact| !fact.holds(self));
+        // A new hardware address flushes the neighbours.
+        let flushes = !ContainerFact::Mac(spec.mac).holds(self);
+        facts.retain(|fact| {
+            !fact.holds(self) || (flushes && matches!(fact, ContainerFact::Neighbour(_)))
+        });
         facts
     }
 
@@ -137,25 +61,106 @@ impl Container {
     }
 }
 
-/// Reads the unicast routes of the main table out of one interface.
-fn routes(socket: &mut Socket, index: u32) -> Result<Vec<ContainerRoute>, Error> {
-    let mut message = RouteMessage::default();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.attributes.push(RouteAttribute::Oif(index));
-    let mut routes = Vec::new();
-    for family in [IpAddr::from([0u8; 4]), IpAddr::from([0u16; 8])].map(family) {
-        message.header.address_family = family;
-        for found in socket.dump("routes", &RouteNetlinkMessage::GetRoute(message.clone()))? {
-            if let RouteNetlinkMessage::NewRoute(found) = found
-                && found.header.kind == RouteType::Unicast
-                && found.header.table == RouteHeader::RT_TABLE_MAIN
-                && found.attributes.contains(&RouteAttribute::Oif(index))
-            {
-                routes.extend(ContainerRoute::decode(&found));
+/// One fact about the container end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ContainerFact {
+    Mac(MacAddr),
+    Mtu(u32),
+    GeneratesNoAddress,
+    LoopbackUp,
+    Up,
+    Address(Address),
+    Route(ContainerRoute),
+    Neighbour(Neighbour),
+}
+
+/// What must hold at the container end.
+pub(crate) fn container_facts(spec: &LinkSpec) -> Vec<ContainerFact> {
+    use ContainerFact as Fact;
+    let mut facts = vec![Fact::Mac(spec.mac), Fact::Mtu(spec.mtu)];
+    if spec.v6.is_some() {
+        facts.push(Fact::GeneratesNoAddress);
+    }
+    facts.extend([Fact::LoopbackUp, Fact::Up]);
+    if let Some(v4) = spec.v4 {
+        facts.push(Fact::Address(Address::global(v4.into(), 32)));
+    }
+    if let Some(v6) = spec.v6 {
+        facts.push(Fact::Address(Address::link(link_local(spec.mac).into(), 64)));
+        facts.push(Fact::Address(Address::global(v6.into(), 128)));
+    }
+    if spec.v4.is_some() {
+        let gateway = IpAddr::V4(GATEWAY_V4);
+        facts.push(Fact::Route(ContainerRoute::on_link(gateway)));
+        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
+        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
+    }
+    if spec.v6.is_some() {
+        let gateway = IpAddr::V6(GATEWAY_V6);
+        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
+        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
+    }
+    facts
+}
+
+/// The link-local address the kernel would have made of a hardware address; added by us, because
+/// the kernel's own comes with a second of duplicate address detection.
+fn link_local(mac: MacAddr) -> Ipv6Addr {
+    let [a, b, c, d, e, f] = mac.0;
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+impl ContainerFact {
+    /// Whether it holds.
+    pub(crate) fn holds(&self, container: &Container) -> bool {
+        let end = &container.end;
+        match self {
+            Self::Mac(mac) => end.link.mac == Some(*mac),
+            Self::Mtu(mtu) => end.link.mtu == *mtu,
+            Self::GeneratesNoAddress => end.link.inet6.is_some_and(|i| i.generates_none),
+            Self::LoopbackUp => container.loopback_up,
+            Self::Up => end.link.up,
+            Self::Address(wanted) => end.addresses.iter().any(|found| found.serves_as(wanted)),
+            Self::Route(wanted) => container.routes.contains(wanted),
+            Self::Neighbour(wanted) => end.has_neighbour(wanted),
+        }
+    }
+
+    /// The request to send for it.
+    pub(crate) fn request(&self, index: u32) -> Request {
+        let change = |attribute| message::change(index, vec![attribute]);
+        match self {
+            Self::Mac(mac) => change(LinkAttribute::Address(mac.0.to_vec())),
+            Self::Mtu(mtu) => change(LinkAttribute::Mtu(*mtu)),
+            Self::GeneratesNoAddress => {
+                change(LinkAttribute::AfSpecUnspec(vec![message::no_address()]))
+            }
+            Self::LoopbackUp => message::set_up(message::LOOPBACK),
+            Self::Up => message::set_up(index),
+            Self::Address(address) => address::add(index, *address),
+            Self::Route(route) => route.request(index, None),
+            Self::Neighbour(neighbour) => neigh::add(index, *neighbour),
+        }
+    }
+}
+
+impl fmt::Display for ContainerFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => write!(f, "hardware address {mac}"),
+            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
+            Self::GeneratesNoAddress => f.write_str("addr_gen_mode none"),
+            Self::LoopbackUp => f.write_str("loopback up"),
+            Self::Up => f.write_str("link up"),
+            Self::Address(Address { address, prefix_len, .. }) => {
+                write!(f, "address {address}/{prefix_len}")
+            }
+            Self::Route(route) => route.fmt(f),
+            Self::Neighbour(Neighbour { address, mac }) => {
+                write!(f, "permanent neighbour {address} at {mac}")
             }
         }
     }
-    Ok(routes)
 }
 
 /// Writes facts of the container end, in one batch.
@@ -165,21 +170,26 @@ fn routes(socket: &mut Socket, index: u32) -> Result<Vec<ContainerRoute>, Error>
 pub(crate) fn write(socket: &mut Socket, index: u32, facts: &[ContainerFact]) -> Result<(), Error> {
     let requests: Vec<_> = facts.iter().map(|fact| fact.request(index)).collect();
     let results = socket.execute(&requests)?;
-    for (fact, result) in facts.iter().zip(results) {
-        match (fact, result) {
-            (_, Ok(())) => {}
-            // Another interface of the container has such a route: ours stands behind it.
-            (ContainerFact::Route(route), Err(Refusal { errno: Errno::EXIST, .. })) => {
-                let metric = SECOND_METRIC.saturating_add(index);
-                let second = socket.ask(route.request(index, Some(metric)))?;
-                second.map_err(|refusal| refused(fact, refusal))?;
+    let failed: Vec<_> = facts
+        .iter()
+        .zip(results)
+        .filter_map(|(fact, result)| Some((fact, result.err()?)))
+        .collect();
+    // Another interface of the container has such routes: ours stand behind them.
+    let is_second = failed.iter().any(|(fact, refusal)| {
+        matches!(fact, ContainerFact::Route(_)) && refusal.errno == Errno::EXIST
+    });
+    let metric = SECOND_METRIC.saturating_add(index);
+    for (fact, refusal) in failed {
+        let refusal = match (fact, refusal.errno) {
+            (ContainerFact::Route(route), Errno::EXIST | Errno::NETUNREACH) if is_second => {
+                socket.ask(route.request(index, Some(metric)))?.err()
             }
-            (_, Err(refusal)) => return Err(refused(fact, refusal)),
+            _ => Some(refusal),
+        };
+        if let Some(refusal) = refusal {
+            return Err(Error::refused(format!("container side: {fact}"), refusal));
         }
     }
     Ok(())
-}
-
-fn refused(fact: &ContainerFact, refusal: Refusal) -> Error {
-    Error::refused(format!("container side: {fact}"), refusal)
 }

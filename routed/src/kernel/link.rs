@@ -23,8 +23,8 @@ use rustix::io::Errno;
 
 use super::container::{self, Container};
 use super::error::{Error, Refusal};
-use super::fact::{self, HostFact, Offer};
 use super::handover::{self, ContainerHandles, Handover};
+use super::host::{self, HostFact, Offer};
 use super::marks::Alias;
 use super::message;
 use super::reaper::{self, Bell};
@@ -195,8 +195,10 @@ impl LinkTarget {
         }
         let peer = link.peer.ok_or(Error::Malformed("no peer in the echo of a new link"))?;
         // Both ends were made with these.
-        let mut facts = fact::container_facts(spec);
-        facts.retain(|f| !matches!(f, fact::ContainerFact::Mac(_) | fact::ContainerFact::Mtu(_)));
+        let mut facts = container::container_facts(spec);
+        facts.retain(|f| {
+            !matches!(f, container::ContainerFact::Mac(_) | container::ContainerFact::Mtu(_))
+        });
         container::write(handles.socket(), peer, &facts)?;
         Ok(Outcome::Applied)
     }
@@ -238,15 +240,14 @@ impl LinkTarget {
         if spec.v6.is_some() && end.link.inet6.is_none() {
             return Ok(Some(failed(FailureKind::Fatal, "this node's kernel runs without IPv6")));
         }
-        let mut missing = fact::host_facts(spec, end, offer);
-        missing.retain(|fact| !fact.holds(end, offer));
+        let missing = host::missing(spec, end, offer);
         for (switch, value) in missing.iter().filter_map(|fact| fact.switch(&end.link.name)) {
             switch.write(value)?;
         }
         if missing.is_empty() {
             return Ok(None);
         }
-        let requests = fact::host_requests(&missing, end.link.index);
+        let requests = host::host_requests(&missing, end.link.index);
         let (requests, facts): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
         for (fact, result) in facts.iter().zip(self.socket.execute(&requests)?) {
             match (fact, result) {
@@ -371,7 +372,7 @@ fn read_back(end: &End, offer: Offer) -> Option<(LinkKey, LinkSpec)> {
         netns: alias.netns,
     };
     let complete = (spec.v6.is_none() || end.link.inet6.is_some())
-        && fact::host_facts(&spec, end, offer).iter().all(|fact| fact.holds(end, offer));
+        && host::missing(&spec, end, offer).is_empty();
     if !complete {
         spec.mtu = 0;
     }

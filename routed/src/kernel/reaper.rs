@@ -25,7 +25,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Pause after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Wakes the reaper; clones wake the same one. Rings are remembered until it looks.
+/// Wakes somebody; clones wake the same one. A ring is remembered until the one looks.
 #[derive(Clone, Debug, Default)]
 pub struct Bell(Arc<Notify>);
 
@@ -35,8 +35,15 @@ impl Bell {
         Self::default()
     }
 
-    pub(crate) fn ring(&self) {
+    /// Wakes the one who waits, or the next time somebody waits.
+    pub fn ring(&self) {
         self.0.notify_one();
+    }
+
+    /// Waits for a ring; returns at once if one is remembered. Cancel-safe: a ring that was not
+    /// returned is remembered.
+    pub async fn rung(&self) {
+        self.0.notified().await;
     }
 }
 
@@ -79,7 +86,7 @@ impl Reaper {
         while let Some(mut this) = reaper.take() {
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = bell.0.notified() => {}
+                () = bell.rung() => {}
             }
             tokio::time::sleep(GATHER).await;
             // Blocking: the kernel returns after a grace period. The result is the reaper itself;

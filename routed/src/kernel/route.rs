@@ -30,6 +30,8 @@ use super::marks::{PROTOCOL_LEARNED, PROTOCOL_LOCAL};
 use super::socket::{Request, Socket, SocketStats};
 use crate::model::{RouteKey, RouteSpec};
 
+pub(crate) use decode::key as decode_key;
+
 /// The routes of this node that are ours.
 #[derive(Debug)]
 pub struct RouteTarget {

@@ -352,7 +352,7 @@ impl Socket {
 }
 
 /// Reads one datagram.
-fn receive(raw: &RawSocket, buffer: &mut [u8]) -> Result<usize, Error> {
+pub(crate) fn receive(raw: &RawSocket, buffer: &mut [u8]) -> Result<usize, Error> {
     let capacity = buffer.len();
     // MSG_TRUNC: tell the true length, so that a datagram that does not fit is noticed.
     let flags = i32::try_from(rustix::net::RecvFlags::TRUNC.bits()).unwrap_or(0);

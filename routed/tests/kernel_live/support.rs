@@ -12,35 +12,35 @@ use routed::kernel::{Bell, ContainerHandles, Handover, LinkTarget};
 use routed::model::{LinkKey, LinkSpec, MacAddr, NetnsId, WorkloadId};
 
 /// How long a condition may take.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace, removed when dropped.
 #[derive(Debug)]
-pub struct Netns {
-    pub name: String,
+pub(crate) struct Netns {
+    pub(crate) name: String,
 }
 
 impl Netns {
-    pub fn new(tag: &str) -> Self {
+    pub(crate) fn new(tag: &str) -> Self {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let name = format!("rtd-t-{}-{number}-{tag}", std::process::id());
         run("ip", &["netns", "add", &name]);
         Self { name }
     }
 
-    pub fn open(&self) -> OwnedFd {
+    pub(crate) fn open(&self) -> OwnedFd {
         File::open(format!("/run/netns/{}", self.name)).unwrap().into()
     }
 
-    pub fn id(&self) -> NetnsId {
+    pub(crate) fn id(&self) -> NetnsId {
         let stat = rustix::fs::fstat(self.open()).unwrap();
         NetnsId { dev: stat.st_dev, ino: stat.st_ino }
     }
 
     /// Runs on a thread inside.
-    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let fd = self.open();
         let inside = move || {
             let kind = Some(rustix::thread::LinkNameSpaceType::Network);
@@ -54,20 +54,20 @@ impl Netns {
     }
 
     /// `ip` inside; must succeed.
-    pub fn ip(&self, args: &str) -> String {
+    pub(crate) fn ip(&self, args: &str) -> String {
         let args: Vec<_> = args.split_whitespace().collect();
         run("ip", &[&["-n", &self.name], &args[..]].concat())
     }
 
     /// A command inside.
-    pub fn try_exec(&self, command: &str) -> Output {
+    pub(crate) fn try_exec(&self, command: &str) -> Output {
         let net = format!("--net=/run/netns/{}", self.name);
         let args: Vec<_> = command.split_whitespace().collect();
         Command::new("nsenter").arg(net).args(args).output().unwrap()
     }
 
     /// A command inside; must succeed.
-    pub fn exec(&self, command: &str) -> String {
+    pub(crate) fn exec(&self, command: &str) -> String {
         let output = self.try_exec(command);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr);
@@ -75,16 +75,19 @@ impl Netns {
         text
     }
 
-    pub fn pings(&self, address: &str) -> bool {
+    pub(crate) fn pings(&self, address: &str) -> bool {
         self.try_exec(&format!("ping -n -c 1 -W 1 {address}")).status.success()
     }
 
     /// What the CNI plugin does inside before it passes the descriptors.
-    pub fn handles(&self) -> ContainerHandles {
+    pub(crate) fn handles(&self) -> ContainerHandles {
         self.raw_handles(|netns, netlink| ContainerHandles::try_new(netns, netlink).unwrap())
     }
 
-    pub fn raw_handles<T: Send>(&self, make: impl FnOnce(OwnedFd, OwnedFd) -> T + Send) -> T {
+    pub(crate) fn raw_handles<T: Send>(
+        &self,
+        make: impl FnOnce(OwnedFd, OwnedFd) -> T + Send,
+    ) -> T {
         let netlink = self.enter(|| {
             for name in ["all", "default", "lo"] {
                 let conf = format!("/proc/sys/net/ipv6/conf/{name}");
@@ -107,7 +110,7 @@ impl Drop for Netns {
 }
 
 /// Runs a command that must succeed.
-pub fn run(command: &str, args: &[&str]) -> String {
+pub(crate) fn run(command: &str, args: &[&str]) -> String {
     let output = Command::new(command).args(args).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -116,7 +119,7 @@ pub fn run(command: &str, args: &[&str]) -> String {
 }
 
 /// Waits for a condition.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
@@ -125,7 +128,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The `n`th workload, living in a namespace.
-pub fn spec(n: u8, netns: NetnsId, v4: bool, v6: bool) -> LinkSpec {
+pub(crate) fn spec(n: u8, netns: NetnsId, v4: bool, v6: bool) -> LinkSpec {
     LinkSpec {
         id: WorkloadId::try_new(&format!("container-{n}"), "eth0").unwrap(),
         host_interface: format!("rtd{n:011x}"),
@@ -139,12 +142,12 @@ pub fn spec(n: u8, netns: NetnsId, v4: bool, v6: bool) -> LinkSpec {
 }
 
 /// A target and its hand-over, to be made inside the node's namespace.
-pub fn target() -> (LinkTarget, Handover) {
+pub(crate) fn target() -> (LinkTarget, Handover) {
     let handover = Handover::new(Hints::new());
-    (LinkTarget::new(handover.clone(), Bell::new()).unwrap(), handover)
+    (LinkTarget::new(handover.clone(), Bell::new(), Hints::new()).unwrap(), handover)
 }
 
-pub fn put<T: Target>(target: &mut T, key: &T::Key, value: &T::Value) -> Outcome
+pub(crate) fn put<T: Target>(target: &mut T, key: &T::Key, value: &T::Value) -> Outcome
 where
     T::Key: Clone,
     T::Value: Clone,
@@ -153,7 +156,7 @@ where
     target.apply(&batch).pop().unwrap().1
 }
 
-pub fn delete<T: Target>(target: &mut T, key: &T::Key) -> Outcome
+pub(crate) fn delete<T: Target>(target: &mut T, key: &T::Key) -> Outcome
 where
     T::Key: Clone,
 {
@@ -161,12 +164,12 @@ where
 }
 
 /// Attaches a workload; must succeed.
-pub fn attach(target: &mut LinkTarget, handover: &Handover, netns: &Netns, spec: &LinkSpec) {
+pub(crate) fn attach(target: &mut LinkTarget, handover: &Handover, netns: &Netns, spec: &LinkSpec) {
     handover.offer(&spec.key(), netns.handles());
     assert_eq!(put(target, &spec.key(), spec), Outcome::Applied);
 }
 
-pub fn failure(outcome: Outcome) -> (FailureKind, String) {
+pub(crate) fn failure(outcome: Outcome) -> (FailureKind, String) {
     match outcome {
         Outcome::Failed(failure) => (failure.kind, failure.reason),
         Outcome::Applied => panic!("applied"),
@@ -174,7 +177,7 @@ pub fn failure(outcome: Outcome) -> (FailureKind, String) {
 }
 
 /// The links a target reads back, by name.
-pub fn dump(target: &mut LinkTarget) -> Vec<(LinkKey, LinkSpec)> {
+pub(crate) fn dump(target: &mut LinkTarget) -> Vec<(LinkKey, LinkSpec)> {
     let mut found = target.dump().unwrap();
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What must hold at either end of a workload's link, one fact each.
+//! What must hold at the host end of a workload's link, one fact each.
 //!
-//! The same list serves three purposes: making a link (every fact of a fresh end is missing),
-//! repairing one (write what is missing), and CNI CHECK (report what is missing). The order of the
-//! list is the order of writing: switches before the link goes up, addresses before what needs
-//! them.
+//! The same list serves four purposes: making a link (every fact of a fresh end is missing),
+//! repairing one (write what is missing), reading one back (nothing may be missing), and CNI CHECK
+//! (report what is missing). The order of the list is the order of writing: switches before the
+//! link goes up, addresses after.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{AfSpecUnspec, LinkAttribute};
 
 use super::address::{self, Address};
-use super::container::{Container, ContainerRoute};
 use super::marks::{Alias, LIVE_GROUP};
 use super::message;
 use super::neigh::{self, Neighbour};
 use super::proc::Switch;
 use super::socket::Request;
-use super::state::End;
+use super::state::{End, Inet6};
 use crate::model::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec, MacAddr};
 
 /// What the node's kernel offers.
@@ -68,8 +67,19 @@ pub(crate) enum HostFact {
     NoNeighbour(IpAddr),
 }
 
+/// What does not hold at the host end.
+pub(crate) fn missing(spec: &LinkSpec, end: &End, offer: Offer) -> Vec<HostFact> {
+    let mut facts = host_facts(spec, end, offer);
+    // A new hardware address flushes the neighbours.
+    let flushes = !HostFact::Mac.holds(end, offer);
+    facts.retain(|fact| {
+        !fact.holds(end, offer) || (flushes && matches!(fact, HostFact::Neighbour(_)))
+    });
+    facts
+}
+
 /// What must hold at the host end.
-pub(crate) fn host_facts(spec: &LinkSpec, end: &End, offer: Offer) -> Vec<HostFact> {
+fn host_facts(spec: &LinkSpec, end: &End, offer: Offer) -> Vec<HostFact> {
     let alias = Alias { id: spec.id.clone(), netns: spec.netns };
     let mut facts = vec![HostFact::Alias(alias), HostFact::Mac, HostFact::Mtu(spec.mtu)];
     facts.push(HostFact::Group);
@@ -118,9 +128,9 @@ fn neighbour(address: IpAddr, mac: MacAddr) -> HostFact {
 
 impl HostFact {
     /// Whether it holds.
-    pub(crate) fn holds(&self, end: &End, offer: Offer) -> bool {
+    fn holds(&self, end: &End, offer: Offer) -> bool {
         let link = &end.link;
-        let inet6 = |test: fn(&super::state::Inet6) -> bool| link.inet6.as_ref().is_some_and(test);
+        let inet6 = |test: fn(&Inet6) -> bool| link.inet6.as_ref().is_some_and(test);
         match self {
             Self::Alias(alias) => link.alias.as_ref() == Some(alias),
             Self::Mac => link.mac == Some(HOST_MAC),
@@ -231,108 +241,6 @@ impl fmt::Display for HostFact {
                 write!(f, "permanent neighbour {address} at {mac}")
             }
             Self::NoNeighbour(address) => write!(f, "no permanent neighbour {address}"),
-        }
-    }
-}
-
-/// One fact about the container end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ContainerFact {
-    Mac(MacAddr),
-    Mtu(u32),
-    GeneratesNoAddress,
-    LoopbackUp,
-    Up,
-    Address(Address),
-    Route(ContainerRoute),
-    Neighbour(Neighbour),
-}
-
-/// What must hold at the container end.
-pub(crate) fn container_facts(spec: &LinkSpec) -> Vec<ContainerFact> {
-    use ContainerFact as Fact;
-    let mut facts = vec![Fact::Mac(spec.mac), Fact::Mtu(spec.mtu)];
-    if spec.v6.is_some() {
-        facts.push(Fact::GeneratesNoAddress);
-    }
-    facts.extend([Fact::LoopbackUp, Fact::Up]);
-    if let Some(v4) = spec.v4 {
-        facts.push(Fact::Address(Address::global(v4.into(), 32)));
-    }
-    if let Some(v6) = spec.v6 {
-        facts.push(Fact::Address(Address::link(link_local(spec.mac).into(), 64)));
-        facts.push(Fact::Address(Address::global(v6.into(), 128)));
-    }
-    if spec.v4.is_some() {
-        let gateway = IpAddr::V4(GATEWAY_V4);
-        facts.push(Fact::Route(ContainerRoute::to_gateway(gateway)));
-        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
-        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
-    }
-    if spec.v6.is_some() {
-        let gateway = IpAddr::V6(GATEWAY_V6);
-        facts.push(Fact::Route(ContainerRoute::default_via(gateway)));
-        facts.push(Fact::Neighbour(Neighbour { address: gateway, mac: HOST_MAC }));
-    }
-    facts
-}
-
-/// The link-local address the kernel would have made of a hardware address; added by us, because
-/// the kernel's own comes with a second of duplicate address detection.
-fn link_local(mac: MacAddr) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac.0;
-    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
-}
-
-impl ContainerFact {
-    /// Whether it holds.
-    pub(crate) fn holds(&self, container: &Container) -> bool {
-        let end = &container.end;
-        match self {
-            Self::Mac(mac) => end.link.mac == Some(*mac),
-            Self::Mtu(mtu) => end.link.mtu == *mtu,
-            Self::GeneratesNoAddress => end.link.inet6.is_some_and(|i| i.generates_none),
-            Self::LoopbackUp => container.loopback_up,
-            Self::Up => end.link.up,
-            Self::Address(wanted) => end.addresses.iter().any(|found| found.serves_as(wanted)),
-            Self::Route(wanted) => container.routes.contains(wanted),
-            Self::Neighbour(wanted) => end.has_neighbour(wanted),
-        }
-    }
-
-    /// The request to send for it.
-    pub(crate) fn request(&self, index: u32) -> Request {
-        let change = |attribute| message::change(index, vec![attribute]);
-        match self {
-            Self::Mac(mac) => change(LinkAttribute::Address(mac.0.to_vec())),
-            Self::Mtu(mtu) => change(LinkAttribute::Mtu(*mtu)),
-            Self::GeneratesNoAddress => {
-                change(LinkAttribute::AfSpecUnspec(vec![message::no_address()]))
-            }
-            Self::LoopbackUp => message::set_up(message::LOOPBACK),
-            Self::Up => message::set_up(index),
-            Self::Address(address) => address::add(index, *address),
-            Self::Route(route) => route.request(index, None),
-            Self::Neighbour(neighbour) => neigh::add(index, *neighbour),
-        }
-    }
-}
-
-impl fmt::Display for ContainerFact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "hardware address {mac}"),
-            Self::Mtu(mtu) => write!(f, "mtu {mtu}"),
-            Self::GeneratesNoAddress => f.write_str("addr_gen_mode none"),
-            Self::LoopbackUp => f.write_str("loopback up"),
-            Self::Up => f.write_str("link up"),
-            Self::Address(Address { address, prefix_len, .. }) => {
-                write!(f, "address {address}/{prefix_len}")
-            }
-            Self::Route(route) => route.fmt(f),
-            Self::Neighbour(Neighbour { address, mac }) => {
-                write!(f, "permanent neighbour {address} at {mac}")
-            }
         }
     }
 }
