@@ -349,3 +349,6 @@ fn note_apply(outcomes: &[(ObjectId, Outcome)], elapsed: Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 
 mod changes;
 mod constructs;
+mod enforcer;
 mod ownership;
 mod packets;
 mod refusals;
