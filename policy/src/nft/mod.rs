@@ -28,6 +28,8 @@ mod race;
 mod readback;
 mod run;
 mod target;
+#[cfg(test)]
+mod testing;
 mod waiting;
 
 pub use content::Content;

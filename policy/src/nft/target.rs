@@ -527,3 +527,6 @@ fn failure(error: &Error) -> Failure {
     }
     Failure { kind: error.kind(), reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,12 @@ impl NfSocket {
         self.sent
     }
 
+    /// Makes the kernel as terse as those before 4.12.
+    #[cfg(test)]
+    pub(crate) fn be_terse(&self) {
+        self.socket.set_ext_ack(false).expect("a known option");
+    }
+
     /// Begins a transaction.
     pub(crate) fn batch(&self) -> Batch {
         Batch::new(self.seq)
@@ -260,3 +266,6 @@ fn force_buffers(socket: &Socket) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
