@@ -410,9 +410,13 @@ impl<'a> Builder<'_, 'a> {
             ..Attributes::default()
         };
         self.path_and_aggregator(&mut attrs);
-        for code in
-            [code::AGGREGATOR, code::COMMUNITIES, code::EXT_COMMUNITIES, code::LARGE_COMMUNITIES]
-        {
+        let kept = [
+            (code::AGGREGATOR, attrs.aggregator.is_some()),
+            (code::COMMUNITIES, !attrs.communities.standard.is_empty()),
+            (code::EXT_COMMUNITIES, !attrs.communities.extended.is_empty()),
+            (code::LARGE_COMMUNITIES, !attrs.communities.large.is_empty()),
+        ];
+        for (code, _) in kept.into_iter().filter(|(_, kept)| *kept) {
             if self.list.get(code).is_some_and(|attr| attr.flags & code::FLAG_PARTIAL != 0) {
                 attrs.partial.insert(code);
             }

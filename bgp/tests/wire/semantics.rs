@@ -3,7 +3,8 @@
 
 use bgp::types::{Asn, Family, FamilySet, Prefix};
 use bgp::wire::{
-    self, AsPath, Attributes, CodecCtx, EncodeError, NextHop, Nlri, Outcome, UpdateView, code,
+    self, AsPath, Attributes, CodecCtx, EncodeError, NextHop, Nlri, Outcome, Partial, UpdateView,
+    code,
 };
 
 use crate::craft::*;
@@ -172,6 +173,10 @@ fn partial_flags_of_known_attributes_survive() {
     let family = Family::Ipv4Unicast;
     wire::encode_reach(&ebgp(), family, &attrs, [prefix.into()], &mut out).unwrap();
     assert_eq!(decode(&out, &ebgp()).unwrap().attrs, attrs);
+    // An attribute that is discarded takes its flag along.
+    let attrs = mandatory_and(&[attr(0xe0, code::AGGREGATOR, &[0; 3])]);
+    let octets = update(&[], &attrs, &NLRI);
+    assert_eq!(decode(&octets, &ebgp()).unwrap().attrs.partial, Partial::default());
 }
 
 #[test]
