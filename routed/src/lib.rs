@@ -14,4 +14,5 @@ pub mod ipam;
 pub mod kernel;
 pub mod model;
 pub mod server;
+pub mod source;
 pub mod store;
