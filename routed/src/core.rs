@@ -44,6 +44,7 @@ use crate::ipam::{COOL_DOWN, Ipam, IpamError};
 use crate::model::{AttachAnswer, GATEWAY_V4, GATEWAY_V6, Stage, Uplinks, Workload, WorkloadId};
 use crate::store::{Loaded, Quarantined};
 
+pub use attach::answer_of;
 pub use flush::{Publish, Table};
 pub use report::StatusReport;
 pub use view::{Counts, WorkloadState, WorkloadView};
@@ -216,17 +217,6 @@ impl Core {
         let blocks = self.inputs.blocks().iter().map(|block| block.prefix);
         for prefix in blocks.filter(|prefix| !prefix.is_host() && is_new(prefix)) {
             self.dirty.routes.insert(derive::route::key(prefix), true);
-        }
-    }
-
-    /// Gate G0: interfaces without an endpoint are closed from now on; links may be made.
-    pub fn on_guard(&mut self) {
-        if !self.status.guarded {
-            self.bump();
-            self.status.guarded = true;
-            for key in self.inputs.link_keys() {
-                self.dirty.links.insert(key, true);
-            }
         }
     }
 

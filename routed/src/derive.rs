@@ -59,7 +59,7 @@ pub fn all(inputs: &Inputs, status: &Status) -> Desired {
     Desired {
         links: inputs
             .link_keys()
-            .filter_map(|key| Some((key.clone(), link::derive(inputs, status, &key)?)))
+            .filter_map(|key| Some((key.clone(), link::derive(inputs, &key)?)))
             .collect(),
         routes: routes.filter_map(|key| Some((key, route::derive(inputs, &key)?))).collect(),
         adverts: adverts

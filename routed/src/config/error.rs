@@ -57,6 +57,11 @@ impl ConfigError {
         Self { place, value: None, problem: problem.into(), hint: None }
     }
 
+    /// A problem of a file or directory as a whole.
+    pub fn whole(path: &std::path::Path, problem: impl Into<String>) -> Self {
+        Self::new(Place::file(&path.display().to_string()), problem)
+    }
+
     /// The same with what to do about it.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }

@@ -220,7 +220,7 @@ impl Core {
         let (inputs, status, revision) = (&self.inputs, &self.status, self.revision);
         let published = &mut self.published;
         for (key, force) in dirty.links {
-            let value = link::derive(inputs, status, &key);
+            let value = link::derive(inputs, &key);
             if replace(&mut published.links, &key, value.as_ref()) || force {
                 out.link(key, value, revision);
             }
@@ -263,10 +263,7 @@ impl Core {
     }
 
     fn tell_complete(&mut self, out: &mut impl Publish, now: Instant) {
-        let mut complete = vec![Table::Endpoints, Table::Remotes, Table::Policies];
-        if gate::is_guarded(&self.inputs, &self.status) {
-            complete.push(Table::Links);
-        }
+        let mut complete = vec![Table::Links, Table::Endpoints, Table::Remotes, Table::Policies];
         if self.inputs.uplinks().is_some() {
             complete.push(Table::Routes);
             if self.adverts_are_complete(now) {

@@ -2,8 +2,8 @@
 //! All order between subsystems, as conditions over what the lanes reported.
 //!
 //! ```text
-//!   G0  base ruleset ─▶ link           from then on {link, route, endpoint} are written in
-//!       parallel: an interface without an endpoint is closed by the base ruleset
+//!   G0  base ruleset ─▶ link           the fabric lane starts when the ruleset is there; then
+//!       {link, route, endpoint} are written in parallel: what has no endpoint is closed
 //!   G1  {link, route, endpoint} ─▶ advert      a block: its blackhole ─▶ advert
 //!   G2  {link, route, endpoint, advert gone} ─▶ the address is free, after a rest
 //! ```
@@ -60,11 +60,6 @@ fn is_open(inputs: &Inputs, status: &Status, live: &Live) -> bool {
     open(status.links.get(&live.record.link_key()))
         && route_states(status, live).all(open)
         && (!is_enforced(inputs) || open(endpoint_state(status, live)))
-}
-
-/// G0: links may be made.
-pub fn is_guarded(inputs: &Inputs, status: &Status) -> bool {
-    status.guarded || !is_enforced(inputs)
 }
 
 /// Whether there is a policy table at all.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links: one veth pair per workload.
 
-use super::{Inputs, Status, gate};
+use super::Inputs;
 use crate::model::{LinkKey, LinkSpec};
 
 /// The link with this host interface.
 ///
 /// Needs no look at the uplinks: everything about a link is settled in the record.
-pub fn derive(inputs: &Inputs, status: &Status, key: &LinkKey) -> Option<LinkSpec> {
-    if !inputs.config()?.node.kernel.routes || !gate::is_guarded(inputs, status) {
+pub fn derive(inputs: &Inputs, key: &LinkKey) -> Option<LinkSpec> {
+    if !inputs.config()?.node.kernel.routes {
         return None;
     }
     let live = inputs.by_interface(key.as_str()).filter(|live| live.is_wanted())?;

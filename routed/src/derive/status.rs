@@ -12,8 +12,6 @@ use crate::model::{LinkKey, RouteKey};
 /// The last report of every key that matters to a gate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The base ruleset is in force: whatever has no endpoint is closed.
-    pub guarded: bool,
     /// Links of workloads.
     pub links: BTreeMap<LinkKey, KeyState>,
     /// Local routes.

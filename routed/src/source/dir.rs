@@ -6,8 +6,8 @@
 //! waited for, since half a file may well read as a good one.
 //!
 //! ```text
-//!   Watch ── something changed, and it is quiet now ──┐
-//!   reload request (SIGHUP) ──────────────────────────┴─▶ Reader ──▶ State
+//!   Directory ── something changed, and it is quiet now ──┐
+//!   reload request (SIGHUP) ──────────────────────────────┴─▶ Reader ──▶ State
 //! ```
 
 mod watch;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ConfigError, LastGood, Loaded, Sources};
 
-pub use watch::Watch;
+pub use watch::Directory;
 
 /// What is known of the configuration.
 #[derive(Clone, Debug, Default)]
@@ -151,7 +151,7 @@ impl Reader {
 /// `reload` asks for a reading without an event; that one does not wait for writers.
 pub async fn run(
     mut reader: Reader,
-    mut watch: Watch,
+    mut watch: Directory,
     reload: Arc<Notify>,
     out: channel::Sender<State>,
     cancel: CancellationToken,

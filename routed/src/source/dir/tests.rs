@@ -25,14 +25,14 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// Whether the watch reports nothing for a good while.
-async fn is_calm(watch: &mut Watch) -> bool {
+async fn is_calm(watch: &mut Directory) -> bool {
     timeout(Duration::from_millis(300), watch.changed()).await.is_err()
 }
 
 #[tokio::test]
 async fn a_change_of_any_kind_is_noticed() {
     let (_guard, dir, _) = config_dir();
-    let mut watch = Watch::new(&dir);
+    let mut watch = Directory::watch(&dir);
     assert!(watch.is_active());
     assert!(is_calm(&mut watch).await);
     fs::write(dir.join("node.yaml"), "# other").unwrap();
@@ -52,7 +52,7 @@ async fn a_change_of_any_kind_is_noticed() {
 #[tokio::test]
 async fn a_burst_is_one_change() {
     let (_guard, dir, _) = config_dir();
-    let mut watch = Watch::new(&dir);
+    let mut watch = Directory::watch(&dir);
     for n in 0..50 {
         fs::write(dir.join(format!("policies/{n}.yaml")), "#").unwrap();
     }
@@ -63,7 +63,7 @@ async fn a_burst_is_one_change() {
 #[tokio::test]
 async fn a_file_that_is_being_written_is_waited_for() {
     let (_guard, dir, _) = config_dir();
-    let mut watch = Watch::new(&dir);
+    let mut watch = Directory::watch(&dir);
     let mut file = File::create(dir.join("policies/slow.yaml")).unwrap();
     file.write_all(b"half").unwrap();
     assert!(is_calm(&mut watch).await);
@@ -76,7 +76,7 @@ async fn a_file_that_is_being_written_is_waited_for() {
 #[tokio::test]
 async fn a_directory_that_is_replaced_is_still_watched() {
     let (_guard, dir, _) = config_dir();
-    let mut watch = Watch::new(&dir);
+    let mut watch = Directory::watch(&dir);
     fs::rename(&dir, dir.with_extension("old")).unwrap();
     fs::create_dir(&dir).unwrap();
     soon(watch.changed()).await;
@@ -87,7 +87,7 @@ async fn a_directory_that_is_replaced_is_still_watched() {
 #[tokio::test]
 async fn without_a_directory_nothing_is_watched() {
     let (_guard, dir, _) = config_dir();
-    let mut watch = Watch::new(&dir.join("none"));
+    let mut watch = Directory::watch(&dir.join("none"));
     assert!(!watch.is_active());
     assert!(is_calm(&mut watch).await);
     assert!(!watch.disturbed());
@@ -152,7 +152,7 @@ fn start(dir: &Path, state: &Path) -> Running {
     let (out, state) = channel::channel(reader.start().clone());
     let (reload, cancel) = (Arc::new(Notify::new()), CancellationToken::new());
     let mut task = tokio::task::JoinSet::new();
-    let watch = Watch::new(dir);
+    let watch = Directory::watch(dir);
     task.spawn(run(reader, watch, Arc::clone(&reload), out, cancel.clone()));
     Running { state, reload, cancel, task }
 }

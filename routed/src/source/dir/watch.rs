@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A file that was modified and not closed yet is being written: no change is reported until its
 /// writer closes it.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Directory {
     root: PathBuf,
     inotify: Option<Inotify>,
 }
@@ -45,12 +45,12 @@ struct Inotify {
     changed: bool,
 }
 
-impl Watch {
+impl Directory {
     /// Watches a directory. Must be called inside a tokio runtime.
     ///
     /// If the kernel grants no watch, that is logged once; changes are then noticed only when a
     /// reload is asked for.
-    pub fn new(root: &Path) -> Self {
+    pub fn watch(root: &Path) -> Self {
         let inotify = Inotify::open(root);
         if let Err(error) = &inotify {
             tracing::warn!(%error, "directory cannot be watched, changes take effect on SIGHUP");
