@@ -8,8 +8,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::attr_error::AttrErrorKind;
 use super::cursor::{Cursor, chunks};
-use super::error::AttrErrorKind;
 use crate::types::Asn;
 
 /// More AS numbers than this in one path are refused, far above anything real: the longest paths
@@ -314,3 +314,6 @@ impl fmt::Display for AsPath {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Path attributes on the wire: the list and its elements (RFC 4271 §4.3).
 
+use super::attr_error::{AttrError, AttrErrorKind};
 use super::code;
 use super::cursor::Cursor;
-use super::error::{AttrError, AttrErrorKind, EncodeError};
+use super::encode_error::EncodeError;
 
 /// One path attribute as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

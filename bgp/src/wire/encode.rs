@@ -9,7 +9,7 @@ use super::attr;
 use super::attributes::{Attributes, NextHop};
 use super::code;
 use super::ctx::CodecCtx;
-use super::error::EncodeError;
+use super::encode_error::EncodeError;
 use super::header::{HEADER_LEN, MessageType, put_u16_at, write_message};
 use super::nlri::{self, Nlri};
 use crate::types::Family;

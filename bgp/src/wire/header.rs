@@ -3,7 +3,8 @@
 
 use super::ctx::MAX_MESSAGE_LEN;
 use super::cursor::Cursor;
-use super::error::{EncodeError, HeaderError};
+use super::encode_error::EncodeError;
+use super::error::HeaderError;
 
 /// Octets of the header.
 pub const HEADER_LEN: usize = 19;

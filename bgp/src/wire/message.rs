@@ -5,7 +5,8 @@ use std::fmt;
 
 use super::ctx::CodecCtx;
 use super::cursor::Cursor;
-use super::error::{EncodeError, Error, HeaderError};
+use super::encode_error::EncodeError;
+use super::error::{Error, HeaderError};
 use super::header::{Frame, MessageType, write_message};
 use super::notification::{Notification, NotificationCode};
 use super::open::Open;

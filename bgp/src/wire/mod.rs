@@ -42,13 +42,17 @@
 
 mod as_path;
 mod attr;
+mod attr_error;
 mod attributes;
+mod capabilities;
 mod capability;
 pub mod code;
+mod collect;
 mod ctx;
 mod cursor;
 mod decode;
 mod encode;
+mod encode_error;
 mod error;
 mod header;
 mod message;
@@ -56,24 +60,25 @@ mod nlri;
 mod notification;
 mod open;
 mod refresh;
+mod routes;
 mod update;
+mod values;
 
 pub use as_path::{AsPath, MAX_HOPS, Segment, SegmentKind, Segments};
 pub use attr::{AttrIter, RawAttr};
+pub use attr_error::{Action, AttrError, AttrErrorKind};
 pub use attributes::{
     Aggregator, Attributes, Communities, CommunitySet, NextHop, Origin, Partial, Reflection,
     UnknownAttr, UnknownAttrs,
 };
+pub use capabilities::Capabilities;
 pub use capability::{
-    AddPath, Capabilities, Capability, ExtendedNextHop, GracefulRestart, LongLivedRestart,
-    RestartFamily, Role,
+    AddPath, Capability, ExtendedNextHop, GracefulRestart, LongLivedRestart, RestartFamily, Role,
 };
 pub use ctx::{CodecCtx, MAX_EXTENDED_MESSAGE_LEN, MAX_MESSAGE_LEN};
 pub use encode::{encode_end_of_rib, encode_reach, encode_unreach};
-pub use error::{
-    Action, AttrError, AttrErrorKind, EncodeError, Error, HeaderError, OpenError, RefreshError,
-    UpdateError,
-};
+pub use encode_error::EncodeError;
+pub use error::{Error, HeaderError, OpenError, RefreshError, UpdateError};
 pub use header::{Frame, HEADER_LEN, MessageType, frame};
 pub use message::{Message, encode_keepalive, encode_notification};
 pub use nlri::{Nlri, Nlri4, Nlri6, NlriIter, NlriView, Walk};

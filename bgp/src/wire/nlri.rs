@@ -227,3 +227,6 @@ pub(crate) fn encode(out: &mut Vec<u8>, nlri: Nlri, add_path: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ impl fmt::Display for Notification {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

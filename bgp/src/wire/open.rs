@@ -5,10 +5,12 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::capability::{Capabilities, Capability};
+use super::capabilities::Capabilities;
+use super::capability::Capability;
 use super::ctx::MAX_MESSAGE_LEN;
 use super::cursor::Cursor;
-use super::error::{EncodeError, OpenError};
+use super::encode_error::EncodeError;
+use super::error::OpenError;
 use super::header::{HEADER_LEN, MessageType, write_message};
 use crate::types::{Asn, BgpId};
 

@@ -8,11 +8,10 @@
 use std::fmt;
 
 use super::attr::AttrIter;
+use super::attr_error::AttrError;
 use super::attributes::{Attributes, NextHop};
-use super::ctx::CodecCtx;
 use super::cursor::Cursor;
-use super::decode;
-use super::error::{AttrError, UpdateError};
+use super::error::UpdateError;
 use super::header::HEADER_LEN;
 use super::nlri::{Nlri, NlriView};
 use crate::types::{AfiSafi, Family};
@@ -73,15 +72,6 @@ impl<'a> UpdateView<'a> {
     /// Where in the message the NLRI field is.
     pub(crate) const fn nlri_offset(&self) -> usize {
         self.attributes_offset() + self.attributes.len()
-    }
-
-    /// Validates the message and says what it means.
-    ///
-    /// # Errors
-    /// If the session must be reset. Errors that RFC 7606 repairs are in
-    /// [`DecodedUpdate::outcome`].
-    pub fn decode(&self, ctx: &CodecCtx) -> Result<DecodedUpdate<'a>, UpdateError> {
-        decode::decode(self, ctx)
     }
 }
 

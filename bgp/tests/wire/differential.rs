@@ -222,7 +222,7 @@ fn zettabgp_nlri(name: &str, list: &BgpAddrs, said: &mut Said) {
 
 fn zettabgp_attr(attr: &BgpAttrItem, said: &mut Said) {
     match attr {
-        BgpAttrItem::Origin(origin) => said.add("origin", origin.value.clone() as u8),
+        BgpAttrItem::Origin(origin) => said.add("origin", origin.value as u8),
         BgpAttrItem::ASPath(path) => said.path(path.value.iter().map(|item| match item {
             BgpASitem::Set(set) => (true, set.value.iter().map(|asn| asn.value).collect()),
             BgpASitem::Seq(seq) => (false, seq.value.iter().map(|asn| asn.value).collect()),
