@@ -393,3 +393,6 @@ impl Engine {
 fn dispatch_target(signature: Option<&Name>) -> Target {
     signature.map_or(Target::Accept, |name| Target::Goto(name.clone()))
 }
+
+#[cfg(test)]
+mod tests;

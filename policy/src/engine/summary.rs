@@ -47,6 +47,11 @@ impl Engine {
         entries.into_iter().map(summary).collect()
     }
 
+    /// How many policies there are.
+    pub fn policy_count(&self) -> usize {
+        self.policies.len()
+    }
+
     /// The present content of a policy.
     pub fn policy(&self, id: &PolicyId) -> Option<&Arc<Policy>> {
         self.policies.get(id).map(|entry| &entry.policy)

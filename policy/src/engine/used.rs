@@ -20,6 +20,11 @@ impl<T> Used<T> {
         self.0.get(name).map(|(content, _)| content)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// One user more; whether it is the first.
     pub(super) fn acquire(&mut self, name: &Name, content: impl FnOnce() -> T) -> bool {
         if let Some((_, users)) = self.0.get_mut(name) {

@@ -55,6 +55,13 @@ struct Entry {
 }
 
 impl Members {
+    /// The number of selectors in use.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        assert_eq!(self.ids.len(), self.entries.len());
+        self.ids.len()
+    }
+
     /// Whether an address belongs to a selector in use.
     pub(crate) fn contains(&self, selector: &EndpointSelector, address: IpAddr) -> bool {
         self.entry(selector).is_some_and(|entry| entry.addresses.contains_key(&address))

@@ -89,3 +89,30 @@ pub struct LocalEndpoint(pub Endpoint);
 /// A workload elsewhere: policies may name it, nothing is enforced for it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteEndpoint(pub Endpoint);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_cannot_claim_another_namespace() {
+        let labels: Labels =
+            [(Endpoint::NAMESPACE_LABEL, "bank"), ("a", "b")].into_iter().collect();
+        let endpoint = Endpoint::new("shop", &labels, Vec::new());
+        assert_eq!(endpoint.labels().get(Endpoint::NAMESPACE_LABEL), Some("shop"));
+        assert_eq!(endpoint.labels().get("a"), Some("b"));
+    }
+
+    #[test]
+    fn order_and_repetition_of_addresses_do_not_matter() {
+        let addresses = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect();
+        let labels = Labels::default();
+        let one = Endpoint::new("shop", &labels, addresses(&["10.0.0.2", "fd00::1", "10.0.0.1"]));
+        let two = Endpoint::new(
+            "shop",
+            &labels,
+            addresses(&["fd00::1", "10.0.0.1", "10.0.0.2", "fd00::1"]),
+        );
+        assert_eq!(one, two);
+    }
+}

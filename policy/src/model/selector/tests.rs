@@ -167,3 +167,23 @@ fn keys_are_listed_once() {
     let selector: Selector = "b == 'x' && !(has(a) || b in {'y'})".parse().unwrap();
     assert_eq!(selector.keys().iter().map(|k| k.to_string()).collect::<Vec<_>>(), ["a", "b"]);
 }
+
+#[test]
+fn hints_of_alternatives_hold_for_each_of_them() {
+    let hint = |text: &str| {
+        let selector: Selector = text.parse().unwrap();
+        let restrictions = selector.restrictions();
+        restrictions.get("a").map(|r| (r.present, r.absent, r.one_of.as_ref().map(|v| v.len())))
+    };
+    for (text, expected) in [
+        ("has(a) || !has(a)", None),
+        ("a == '1' || !has(a)", None),
+        ("a == '1' || a in {'2', '3'}", Some((true, false, Some(3)))),
+        ("a == '1' || a contains '2'", Some((true, false, None))),
+        ("!has(a) || !has(a) && has(b)", Some((false, true, None))),
+        ("a in {'1', '2'} && a in {'2', '3'} && has(a)", Some((true, false, Some(1)))),
+        ("a in {}", Some((true, false, Some(0)))),
+    ] {
+        assert_eq!(hint(text), expected, "{text}");
+    }
+}
