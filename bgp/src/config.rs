@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use crate::types::{Asn, BgpId, FamilySet, Prefix};
 
-//TESTS
+#[cfg(test)]
+mod tests;
 
 /// TCP port of BGP (RFC 4271 §8).
 pub const BGP_PORT: u16 = 179;

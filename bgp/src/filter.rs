@@ -13,7 +13,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::reason::RejectReason;
 use crate::types::{BgpId, Prefix};
 
-//TESTS
+#[cfg(test)]
+mod tests;
 
 /// What the rules look at in a path's attributes.
 #[derive(Clone, Copy, Debug)]

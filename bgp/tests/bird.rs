@@ -171,7 +171,8 @@ impl Lab {
     fn new(test: &str) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| which(tool).is_none());
-        if let Some(tool) = missing.or((!rustix::process::geteuid().is_root()).then_some("root")) {
+        let is_root = rustix::process::geteuid().is_root();
+        if let Some(tool) = missing.or_else(|| (!is_root).then_some("root")) {
             eprintln!("skipped: needs {tool}");
             return None;
         }

@@ -19,7 +19,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::conn::Events;
-use super::{Error, conn, connector, listener, sockopt};
+use super::error::Error;
+use super::{conn, connector, listener, sockopt};
 use crate::config::{SpeakerConfig, Start};
 use crate::handle::{Reply, Request, Requests};
 use crate::session::{ConnId, MAX_QUEUED};
@@ -56,6 +57,10 @@ struct Dialled {
     result: std::io::Result<TcpStream>,
 }
 
+/// Both ends of a bounded queue: the tasks get clones of the first.
+type Queue<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+
+/// The speaker and everything around it.
 pub(super) struct Driver {
     speaker: Speaker,
     requests: Requests,
@@ -67,9 +72,9 @@ pub(super) struct Driver {
     listeners: Vec<(SocketAddr, CancellationToken)>,
     wanted: Vec<SocketAddr>,
     listen_at: Option<Instant>,
-    accepted: (mpsc::Sender<(TcpStream, SocketAddr)>, mpsc::Receiver<(TcpStream, SocketAddr)>),
-    events: (mpsc::Sender<Events>, mpsc::Receiver<Events>),
-    dialled: (mpsc::Sender<Dialled>, mpsc::Receiver<Dialled>),
+    accepted: Queue<(TcpStream, SocketAddr)>,
+    events: Queue<Events>,
+    dialled: Queue<Dialled>,
 }
 
 /// Why the loop ends.
@@ -150,7 +155,7 @@ impl Driver {
             self.on_dialled(dialled, now);
         }
         while let Some(joined) = self.tasks.try_join_next_with_id() {
-            self.on_joined(joined, now);
+            self.on_joined(&joined, now);
         }
         self.drain(now);
         Ok(busy)
@@ -177,7 +182,7 @@ impl Driver {
             Some((stream, remote)) = self.accepted.1.recv() => self.accept(stream, remote, now()),
             Some(dialled) = self.dialled.1.recv() => self.on_dialled(dialled, now()),
             Some(events) = self.events.1.recv() => self.handle(events, now()),
-            Some(joined) = self.tasks.join_next_with_id() => self.on_joined(joined, now()),
+            Some(joined) = self.tasks.join_next_with_id() => self.on_joined(&joined, now()),
         }
         Ok(())
     }
@@ -347,13 +352,13 @@ impl Driver {
         }
     }
 
-    fn on_joined(&mut self, joined: Result<(Id, ()), JoinError>, now: Instant) {
-        let id = match &joined {
+    fn on_joined(&mut self, joined: &Result<(Id, ()), JoinError>, now: Instant) {
+        let id = match joined {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
         let conn = self.owners.remove(&id);
-        if let (Some(conn), Err(error)) = (conn, &joined)
+        if let (Some(conn), Err(error)) = (conn, joined)
             && error.is_panic()
         {
             tracing::error!(%error, "connection task failed");

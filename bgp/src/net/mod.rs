@@ -17,34 +17,17 @@
 mod conn;
 mod connector;
 mod driver;
+mod error;
 mod listener;
 mod sockopt;
 
-use std::io;
-use std::net::SocketAddr;
-
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ConfigError, SpeakerConfig, Start};
+use crate::config::{SpeakerConfig, Start};
+
 use crate::handle::Requests;
 
-/// Why a speaker could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The configuration contradicts itself.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A listening socket could not be opened.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
+pub use error::Error;
 
 /// Runs a speaker until [`Handle::shutdown`](crate::Handle::shutdown), until every handle is gone,
 /// or until `cancel`; the last two close the sessions as for a graceful restart.

@@ -32,7 +32,8 @@ use smallvec::SmallVec;
 use super::attrs::AttrSet;
 use crate::types::BgpId;
 
-//TESTS
+#[cfg(test)]
+mod tests;
 
 /// A step of the decision process; as a reason: the step that decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,7 +13,8 @@ use super::decision::{Candidate, SourceInfo, decide};
 use crate::reason::RejectReason;
 use crate::types::{Family, Prefix, Prefix4, Prefix6};
 
-//TESTS
+#[cfg(test)]
+mod tests;
 
 /// Paths of one source in one family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,10 +109,10 @@ impl<K: Copy + Eq + Hash> LocRib<K> {
     pub(crate) fn remove_source(&mut self, source: SourceId) {
         let Self { entries, dirty, counts } = self;
         entries.retain(|key, entry| {
-            if let Some(index) = entry.paths.iter().position(|path| path.source == source) {
-                if entry.paths.swap_remove(index).is_accepted() {
-                    mark(dirty, *key, entry);
-                }
+            if let Some(index) = entry.paths.iter().position(|path| path.source == source)
+                && entry.paths.swap_remove(index).is_accepted()
+            {
+                mark(dirty, *key, entry);
             }
             !entry.paths.is_empty() || entry.dirty
         });

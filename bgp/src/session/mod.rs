@@ -29,6 +29,8 @@ mod state;
 mod timers;
 
 pub(crate) use collision::Identity;
-pub(crate) use machine::{MAX_QUEUED, Output, Session, Tally};
+#[cfg(feature = "net")]
+pub(crate) use machine::MAX_QUEUED;
+pub(crate) use machine::{Output, Session, Tally};
 pub(crate) use negotiate::RestartBits;
 pub use state::{By, ConnId, DownReason, State};

@@ -13,11 +13,11 @@ use super::feed::PathSet;
 use super::originate::Originate;
 use super::peer::Peer;
 use super::restart::Sync;
-use super::status::Stats;
+use super::status::{Shutdown, Stats};
 use crate::config::{ConfigError, PeerConfig, SpeakerConfig, Start};
 use crate::filter::Import;
 use crate::rib::{Interner, Rib, SourceId, SourceInfo};
-use crate::session::{ConnId, Identity, Output};
+use crate::session::{ConnId, DownReason, Identity, Output, Session};
 use crate::types::{Family, Prefix};
 use crate::wire::{self, Message, Notification, NotificationCode};
 
@@ -276,12 +276,11 @@ impl Speaker {
     }
 
     /// Ends every session; connections are closed without NOTIFICATION for a graceful restart.
-    pub fn shutdown(&mut self, kind: &super::Shutdown, now: Instant) {
-        use crate::session::DownReason;
+    pub fn shutdown(&mut self, kind: &Shutdown, now: Instant) {
         self.now = now;
         let (reason, notification) = match kind {
-            super::Shutdown::GracefulRestart => (DownReason::Restart, None),
-            super::Shutdown::Cease { subcode, text } => {
+            Shutdown::GracefulRestart => (DownReason::Restart, None),
+            Shutdown::Cease { subcode, text } => {
                 let code = NotificationCode::new(6, *subcode);
                 let text = truncated(text, 255);
                 let cease =
@@ -311,7 +310,9 @@ impl Speaker {
         let Ok(id) = u16::try_from(slot) else { return };
         let first = self.next_generation(slot);
         let bits = self.sync.bits();
-        let peer = Peer::new(SourceId(id), config, self.identity(), bits, first, now);
+        let local = self.identity();
+        let session = Session::new(config.clone(), local, bits, first, now);
+        let peer = Peer::new(SourceId(id), session, local);
         if slot == self.peers.len() {
             self.peers.push(Some(peer));
         } else {

@@ -28,20 +28,5 @@ pub use feed::{LearnedPath, PathSet};
 pub use originate::Originate;
 pub use status::{
     DownStatus, FamilyStatus, MessageCounts, PeerKind, PeerStatus, RestartStatus, RibQuery,
-    RibRoute, RibView, RouteReason, Stats, TimerStatus, WhyStep,
+    RibRoute, RibView, RouteReason, Shutdown, Stats, TimerStatus, WhyStep,
 };
-
-/// How a speaker ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shutdown {
-    /// Connections are closed without NOTIFICATION: peers with graceful restart keep our routes
-    /// until we are back or the restart time is over (RFC 4724 §4).
-    GracefulRestart,
-    /// Every peer gets a Cease and drops our routes at once (RFC 4486, RFC 9003).
-    Cease {
-        /// Subcode of the Cease; 2 is administrative shutdown.
-        subcode: u8,
-        /// Text for the peer's operator; at most 255 bytes are sent.
-        text: String,
-    },
-}

@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use super::status::{
     DownStatus, FamilyStatus, MessageCounts, PeerKind, PeerStatus, RestartStatus, TimerStatus,
 };
-use crate::config::PeerConfig;
 use crate::family::PerFamily;
 use crate::reason::RejectReason;
 use crate::rib::{AdjOut, Rib, SourceId, SourceInfo, SourceKind};
-use crate::session::{ConnId, Identity, RestartBits, Session, State, Tally};
+use crate::session::{Identity, Session, State, Tally};
 use crate::types::{Asn, BgpId, Family, FamilySet};
 use crate::wire::NextHop;
 
@@ -62,21 +61,15 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(
-        slot: SourceId,
-        config: &PeerConfig,
-        local: Identity,
-        bits: RestartBits,
-        first_conn: ConnId,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(slot: SourceId, session: Session, local: Identity) -> Self {
+        let config = session.config();
         let internal = config.asn == local.asn;
         let kind = if internal { SourceKind::Internal } else { SourceKind::External };
         // The identifier is the peer's once its OPEN was accepted; there are no paths before.
         let source = SourceInfo { kind, id: local.id, address: config.address };
         Self {
             slot,
-            session: Session::new(config.clone(), local, bits, first_conn, now),
+            session,
             source,
             adj_out: PerFamily::default(),
             refresh: PerFamily::default(),
@@ -111,22 +104,22 @@ impl Peer {
     pub(super) fn next_hop(&self, family: Family) -> Result<NextHop, RejectReason> {
         let config = self.session.config();
         let local = self.session.established().and_then(|conn| conn.local);
-        let hop = match (family, local) {
-            (Family::Ipv4Unicast, local) => config
-                .next_hop_v4
-                .or(local.and_then(|local| match local {
+        let hop = match family {
+            Family::Ipv4Unicast => {
+                let session = local.and_then(|local| match local {
                     IpAddr::V4(v4) => Some(v4),
-                    IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-                }))
-                .map(NextHop::V4),
-            (Family::Ipv6Unicast, local) => config
-                .next_hop_v6
-                .or(local.and_then(|local| match local {
-                    IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => Some(v6),
-                    IpAddr::V6(_) | IpAddr::V4(_) => None,
-                }))
-                .filter(|v6| !v6.is_unicast_link_local())
-                .map(NextHop::V6),
+                    IpAddr::V6(_) => None,
+                });
+                config.next_hop_v4.or(session).map(NextHop::V4)
+            }
+            Family::Ipv6Unicast => {
+                let session = local.and_then(|local| match local {
+                    IpAddr::V6(v6) => Some(v6),
+                    IpAddr::V4(_) => None,
+                });
+                let hop = config.next_hop_v6.or(session);
+                hop.filter(|v6| !v6.is_unicast_link_local()).map(NextHop::V6)
+            }
         };
         hop.filter(|hop| hop.is_host()).ok_or(RejectReason::NoNextHop)
     }

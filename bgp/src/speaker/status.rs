@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the speaker says about itself: plain values for CLI, JSON and metrics.
+//! What the speaker is asked and told, and what it says about itself: plain values for CLI, JSON
+//! and metrics.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,6 +10,21 @@ use crate::reason::RejectReason;
 use crate::rib::{AttrSet, Step};
 use crate::session::{By, DownReason, State};
 use crate::types::{Asn, BgpId, Family, Prefix};
+
+/// How a speaker ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Connections are closed without NOTIFICATION: peers with graceful restart keep our routes
+    /// until we are back or the restart time is over (RFC 4724 §4).
+    GracefulRestart,
+    /// Every peer gets a Cease and drops our routes at once (RFC 4486, RFC 9003).
+    Cease {
+        /// Subcode of the Cease; 2 is administrative shutdown.
+        subcode: u8,
+        /// Text for the peer's operator; at most 255 bytes are sent.
+        text: String,
+    },
+}
 
 /// Whether a peer is in our AS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

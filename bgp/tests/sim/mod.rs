@@ -19,20 +19,20 @@ use bgp::{
 use bytes::Bytes;
 
 /// Index of a speaker in its world.
-pub type Node = usize;
+pub(crate) type Node = usize;
 
 /// One speaker and what became of it.
-pub struct Host {
-    pub config: SpeakerConfig,
-    pub speaker: Option<Speaker>,
+pub(crate) struct Host {
+    pub(crate) config: SpeakerConfig,
+    pub(crate) speaker: Option<Speaker>,
     /// Best paths as its feed left them.
-    pub routes: BTreeMap<Prefix, Arc<PathSet>>,
+    pub(crate) routes: BTreeMap<Prefix, Arc<PathSet>>,
     /// Events of best paths so far in this run.
-    pub published: usize,
+    pub(crate) published: usize,
     /// When its feed became complete in this run.
-    pub synced: Option<Instant>,
+    pub(crate) synced: Option<Instant>,
     /// Chunks are not written: the peer's window is closed.
-    pub stuck: bool,
+    pub(crate) stuck: bool,
     address: IpAddr,
     epoch: u32,
 }
@@ -66,24 +66,23 @@ enum Arrival {
 }
 
 /// A message as it was sent.
-pub struct Sent {
-    pub at: Instant,
-    pub from: Node,
-    pub octets: Bytes,
+pub(crate) struct Sent {
+    pub(crate) from: Node,
+    pub(crate) octets: Bytes,
 }
 
 /// The speakers, the network and the clock.
-pub struct World {
-    pub now: Instant,
-    pub hosts: Vec<Host>,
-    pub latency: Duration,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) latency: Duration,
     /// Random extra delay of everything, up to this.
-    pub jitter: Duration,
+    pub(crate) jitter: Duration,
     /// Nothing arrives; what was sent is kept by TCP for later.
     partition: bool,
     held: Vec<Parcel>,
     /// Every message sent.
-    pub sent: Vec<Sent>,
+    pub(crate) sent: Vec<Sent>,
     rng: fastrand::Rng,
     parcels: BTreeMap<(Instant, u64), Parcel>,
     serial: u64,
@@ -95,12 +94,12 @@ pub struct World {
 }
 
 /// The address of a node.
-pub fn address(node: Node) -> IpAddr {
+pub(crate) fn address(node: Node) -> IpAddr {
     IpAddr::from([10, 0, 0, u8::try_from(node + 1).unwrap()])
 }
 
 /// A configuration of a node with its AS, without peers.
-pub fn node(index: Node, asn: u32) -> SpeakerConfig {
+pub(crate) fn node(index: Node, asn: u32) -> SpeakerConfig {
     let IpAddr::V4(id) = address(index) else { unreachable!() };
     SpeakerConfig {
         own_addresses: vec![address(index)],
@@ -109,14 +108,14 @@ pub fn node(index: Node, asn: u32) -> SpeakerConfig {
 }
 
 /// The configuration of a node as a peer of another.
-pub fn peer(index: Node, asn: u32) -> PeerConfig {
+pub(crate) fn peer(index: Node, asn: u32) -> PeerConfig {
     let mut peer = PeerConfig::new(format!("n{index}"), address(index), bgp::Asn(asn));
     peer.next_hop_v6 = Some("fd00::1".parse().unwrap());
     peer
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: Instant::now(),
             hosts: Vec::new(),
@@ -135,12 +134,12 @@ impl World {
     }
 
     /// Two external peers that know each other, started cold.
-    pub fn pair(seed: u64) -> Self {
+    pub(crate) fn pair(seed: u64) -> Self {
         Self::pair_with(seed, |_| {})
     }
 
     /// The same, with changed configurations.
-    pub fn pair_with(seed: u64, change: impl FnOnce(&mut [SpeakerConfig; 2])) -> Self {
+    pub(crate) fn pair_with(seed: u64, change: impl FnOnce(&mut [SpeakerConfig; 2])) -> Self {
         let mut configs = [node(0, 65001), node(1, 65002)];
         configs[0].peers.push(peer(1, 65002));
         configs[1].peers.push(peer(0, 65001));
@@ -155,7 +154,7 @@ impl World {
     }
 
     /// A host that does not run yet.
-    pub fn add(&mut self, config: SpeakerConfig) -> Node {
+    pub(crate) fn add(&mut self, config: SpeakerConfig) -> Node {
         let index = self.hosts.len();
         self.hosts.push(Host {
             config,
@@ -170,7 +169,7 @@ impl World {
         index
     }
 
-    pub fn start(&mut self, node: Node, start: Start) {
+    pub(crate) fn start(&mut self, node: Node, start: Start) {
         let host = &mut self.hosts[node];
         let speaker = Speaker::try_new(host.config.clone(), start, self.now).unwrap();
         host.speaker = Some(speaker);
@@ -181,7 +180,7 @@ impl World {
     }
 
     /// Ends the process of a node at once: the kernel closes its connections.
-    pub fn kill(&mut self, node: Node) {
+    pub(crate) fn kill(&mut self, node: Node) {
         let epoch = self.hosts[node].epoch;
         self.hosts[node].speaker = None;
         self.hosts[node].epoch += 1;
@@ -193,7 +192,7 @@ impl World {
     }
 
     /// Cuts or mends the network.
-    pub fn set_partition(&mut self, partition: bool) {
+    pub(crate) fn set_partition(&mut self, partition: bool) {
         self.partition = partition;
         if !partition {
             for parcel in std::mem::take(&mut self.held) {
@@ -204,7 +203,7 @@ impl World {
     }
 
     /// The host of a node loses power: nobody hears of it.
-    pub fn power_off(&mut self, node: Node) {
+    pub(crate) fn power_off(&mut self, node: Node) {
         self.hosts[node].speaker = None;
         self.hosts[node].epoch += 1;
         self.parcels.retain(|_, parcel| match parcel {
@@ -216,18 +215,18 @@ impl World {
     }
 
     /// Ends a node in an orderly way.
-    pub fn stop(&mut self, node: Node, kind: &Shutdown) {
+    pub(crate) fn stop(&mut self, node: Node, kind: &Shutdown) {
         let now = self.now;
         self.speaker(node).shutdown(kind, now);
         self.drain(node);
         self.kill(node);
     }
 
-    pub fn speaker(&mut self, node: Node) -> &mut Speaker {
+    pub(crate) fn speaker(&mut self, node: Node) -> &mut Speaker {
         self.hosts[node].speaker.as_mut().expect("the node runs")
     }
 
-    pub fn apply(&mut self, node: Node, config: SpeakerConfig) -> bgp::ConfigDiff {
+    pub(crate) fn apply(&mut self, node: Node, config: SpeakerConfig) -> bgp::ConfigDiff {
         let now = self.now;
         let diff = self.speaker(node).apply_config(config.clone(), now).unwrap();
         self.hosts[node].config = config;
@@ -235,42 +234,42 @@ impl World {
         diff
     }
 
-    pub fn originate(&mut self, node: Node, prefix: &str) {
+    pub(crate) fn originate(&mut self, node: Node, prefix: &str) {
         self.speaker(node).originate(prefix.parse().unwrap(), Some(Originate::default()));
         self.drain(node);
     }
 
-    pub fn withdraw(&mut self, node: Node, prefix: &str) {
+    pub(crate) fn withdraw(&mut self, node: Node, prefix: &str) {
         self.speaker(node).originate(prefix.parse().unwrap(), None);
         self.drain(node);
     }
 
-    pub fn complete(&mut self, node: Node) {
+    pub(crate) fn complete(&mut self, node: Node) {
         self.speaker(node).originate_complete();
         self.drain(node);
     }
 
     /// What a node says about its first peer (by address).
-    pub fn status(&mut self, node: Node) -> PeerStatus {
+    pub(crate) fn status(&mut self, node: Node) -> PeerStatus {
         let now = self.now;
         self.speaker(node).peers(now).remove(0)
     }
 
-    pub fn is_up(&mut self, node: Node) -> bool {
+    pub(crate) fn is_up(&mut self, node: Node) -> bool {
         self.hosts[node].speaker.is_some() && self.status(node).state == State::Established
     }
 
-    pub fn has_route(&self, node: Node, prefix: &str) -> bool {
+    pub(crate) fn has_route(&self, node: Node, prefix: &str) -> bool {
         self.hosts[node].routes.contains_key(&prefix.parse().unwrap())
     }
 
     /// Messages of a type that a node sent.
-    pub fn messages(&self, from: Node, kind: MessageType) -> impl Iterator<Item = &Sent> {
+    pub(crate) fn messages(&self, from: Node, kind: MessageType) -> impl Iterator<Item = &Sent> {
         self.sent.iter().filter(move |sent| sent.from == from && kind_of(&sent.octets) == kind)
     }
 
     /// The last OPEN a node sent.
-    pub fn last_open(&self, from: Node) -> wire::Open {
+    pub(crate) fn last_open(&self, from: Node) -> wire::Open {
         let sent = self.messages(from, MessageType::Open).last().expect("an OPEN was sent");
         let frame = wire::frame(&sent.octets, wire::MAX_MESSAGE_LEN).unwrap().unwrap();
         match Message::decode(&frame).unwrap() {
@@ -280,13 +279,13 @@ impl World {
     }
 
     /// Runs for a time.
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
     }
 
     /// Runs until the condition holds; how long it took. Panics after the limit.
-    pub fn until(
+    pub(crate) fn until(
         &mut self,
         what: &str,
         limit: Duration,
@@ -305,7 +304,7 @@ impl World {
     }
 
     /// The clocks of all jump while nobody runs; what was on its way has arrived meanwhile.
-    pub fn freeze(&mut self, time: Duration) {
+    pub(crate) fn freeze(&mut self, time: Duration) {
         self.now += time;
         // Timers first: the worst order for whoever was asleep.
         for node in 0..self.hosts.len() {
@@ -411,7 +410,7 @@ impl World {
     }
 
     /// Carries out what a speaker wants.
-    pub fn drain(&mut self, node: Node) {
+    pub(crate) fn drain(&mut self, node: Node) {
         let epoch = self.hosts[node].epoch;
         while let Some(transmit) =
             self.hosts[node].speaker.as_mut().and_then(Speaker::poll_transmit)
@@ -447,7 +446,7 @@ impl World {
 
     fn send(&mut self, from: End, chunk: &Bytes) {
         for octets in cut(chunk.clone()) {
-            self.sent.push(Sent { at: self.now, from: from.node, octets });
+            self.sent.push(Sent { from: from.node, octets });
         }
         if !self.hosts[from.node].stuck {
             let at = self.now;
