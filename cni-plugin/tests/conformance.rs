@@ -122,7 +122,7 @@ fn add_hands_over_namespace_and_socket() {
     assert_eq!(identity(netns), add.netns);
     let seen = links(netlink);
     assert!(seen.iter().any(|name| name == "marker0"), "{seen:?}");
-    // Only the thread that opened the socket was inside.
+    // The plugin is back where it was started.
     let own = identity_of(format!("/proc/{}/ns/net", child.id()));
     assert_eq!(own, identity_of("/proc/self/ns/net"));
     received.answer(&Reply::Attached(attached()));
@@ -322,6 +322,7 @@ fn wrong_namespace_is_code_4_and_says_why() {
         (fifo.to_str().unwrap(), "not a namespace"),
         ("/nonexistent/ns", "No such file"),
         ("/proc/self/ns/mnt", "not a network namespace"),
+        ("/proc/self/ns/uts", "not a network namespace"),
         ("/proc/self/ns/net", "the plugin's own"),
     ];
     for (netns, why) in cases {
@@ -342,11 +343,13 @@ fn wrong_configuration_has_its_code() {
     let bench = Bench::new();
     let nested = format!(r#"{{"dns":{}"#, "[".repeat(100_000));
     let good = |extra: Value| bench.config("1.0.0", &extra);
+    let mut too_long = good(json!({}));
+    too_long.resize(1024 * 1024 + 1, b' ');
     let cases = [
         (Vec::new(), ErrorCode::DECODE, "1.0.0"),
         (b"{\"cniVersion\":\"1.0.0\xff\"}".to_vec(), ErrorCode::DECODE, "1.0.0"),
         (nested.into_bytes(), ErrorCode::DECODE, "1.0.0"),
-        (vec![b' '; 1024 * 1024 + 1], ErrorCode::DECODE, "1.0.0"),
+        (too_long, ErrorCode::DECODE, "1.0.0"),
         (bench.config("9.9.9", &json!({})), ErrorCode::INCOMPATIBLE_VERSION, "1.0.0"),
         (br#"{"name":"n"}"#.to_vec(), ErrorCode::INCOMPATIBLE_VERSION, "1.0.0"),
         (br#"{"cniVersion":"0.4.0"}"#.to_vec(), ErrorCode::INVALID_CONFIG, "0.4.0"),

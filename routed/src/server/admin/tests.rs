@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::super::client::{self, ClientError};
@@ -17,12 +18,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Fake {
     failure: Option<ApiError>,
-    asked: tokio::sync::watch::Sender<Arc<RouteQuery>>,
+    asked: watch::Sender<Arc<RouteQuery>>,
+    /// While true, workloads are not answered.
+    is_slow: watch::Sender<bool>,
 }
 
 impl Fake {
     fn new(failure: Option<ApiError>) -> Self {
-        Self { failure, asked: tokio::sync::watch::Sender::new(Arc::default()) }
+        let asked = watch::Sender::new(Arc::default());
+        Self { failure, asked, is_slow: watch::Sender::new(false) }
     }
 
     fn give<T>(&self, value: T) -> Result<T, ApiError> {
@@ -53,6 +57,7 @@ impl AdminApi for Fake {
     }
 
     async fn workloads(&self) -> Result<Vec<Workload>, ApiError> {
+        self.is_slow.subscribe().wait_for(|slow| !slow).await.unwrap();
         self.give(Vec::new())
     }
 
@@ -259,16 +264,54 @@ async fn a_thousand_idle_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn slow_head_and_slow_reader_are_given_up() {
-    let limits =
-        Limits { head: Duration::from_millis(100), connection: Duration::from_millis(400) };
+async fn head_larger_than_the_buffer_is_refused() {
+    let server = Server::start(Fake::new(None));
+    let head = format!("GET /api/v1/status HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(32 * 1024));
+    let answer = server.raw(head.as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn slow_head_is_given_up() {
+    let limits = Limits { head: Duration::from_millis(100), ..LIMITS };
     let server = Server::start_with(Fake::new(None), limits);
     for begun in ["", "G", "GET /api/v1/status HTTP/1.1\r\nHost: x\r\n"] {
-        let started = Instant::now();
+        // `raw` itself does not wait as long as a connection may last.
         server.raw(begun.as_bytes()).await;
-        assert!(started.elapsed() < Duration::from_secs(5), "{begun:?}: {:?}", started.elapsed());
     }
     server.serves_others().await;
+}
+
+#[tokio::test]
+async fn connection_that_lasts_too_long_is_given_up() {
+    let limits = Limits { connection: Duration::from_millis(100), ..LIMITS };
+    let started = Instant::now();
+    let server = Server::start_with(Fake::new(None), limits);
+    server.raw(b"GET /api/v1/status HTTP/1.1\r\n").await;
+    assert!(started.elapsed() < LIMITS.head, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn question_outlives_a_flood_of_idle_connections() {
+    let api = Fake::new(None);
+    let server = Server::start(api.clone());
+    let flood = async {
+        let mut idle = Vec::new();
+        for _ in 0..200 {
+            idle.push(server.connect().await);
+        }
+        let mut byte = [0];
+        let mut first = idle.swap_remove(0);
+        assert_eq!(timeout(DEADLINE, first.read(&mut byte)).await.unwrap().unwrap(), 0);
+        api.is_slow.send_replace(false);
+    };
+    api.is_slow.send_replace(true);
+    let mut asking = server.connect().await;
+    asking.write_all(b"GET /api/v1/workloads HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    flood.await;
+    let mut answer = String::new();
+    timeout(DEADLINE, asking.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
 }
 
 #[tokio::test]
@@ -278,8 +321,8 @@ async fn client_tells_why_there_is_no_answer() {
     assert!(matches!(absent, ClientError::Unreachable { .. }), "{absent}");
 
     let server = Server::start(Fake::new(None));
-    let Server { dir, path, tasks } = server;
-    drop(tasks);
+    let Server { dir, path, mut tasks } = server;
+    tasks.shutdown().await;
     let refused = get_from(&path, "/", DEADLINE).await.unwrap_err();
     assert!(matches!(refused, ClientError::Unreachable { .. }), "{refused}");
     drop(dir);

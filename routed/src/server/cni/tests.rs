@@ -354,6 +354,22 @@ async fn more_calls_than_places_are_all_answered() {
     }
 }
 
+#[tokio::test]
+async fn call_outlives_a_flood_of_idle_connections() {
+    let mut server = Server::start();
+    let stream = server.connect().await;
+    send(&stream, &request(del("c1")), &[]).await;
+    let CniCall { reply, .. } = server.call().await;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(server.connect().await);
+    }
+    let mut first = idle.swap_remove(0);
+    assert!(timeout(Duration::from_secs(10), first.read_u8()).await.unwrap().is_err());
+    reply.send(CniAnswer::Detached).unwrap();
+    assert_eq!(exchange(stream).await, Reply::Done);
+}
+
 #[test]
 fn only_root_and_the_daemons_user_may_ask() {
     assert!(is_allowed(0, 998) && is_allowed(998, 998) && is_allowed(0, 0));

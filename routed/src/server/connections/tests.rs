@@ -101,8 +101,12 @@ async fn a_thousand_idle_connections_keep_nobody_out() {
 async fn requests_in_a_burst_are_never_sacrificed() {
     let server = Server::start();
     let mut clients = JoinSet::new();
+    // Without a pause for the server: all of them wait in the queue of the kernel.
     for _ in 0..MAX_CONNECTIONS * 3 {
-        let mut stream = server.busy().await;
+        let mut stream = std::os::unix::net::UnixStream::connect(&server.path).unwrap();
+        std::io::Write::write_all(&mut stream, b"x").unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut stream = UnixStream::from_std(stream).unwrap();
         clients.spawn(async move { timeout(DEADLINE, stream.read_u8()).await.unwrap().unwrap() });
     }
     let mut answered = 0;
@@ -117,6 +121,20 @@ async fn requests_in_a_burst_are_never_sacrificed() {
             () = tokio::task::yield_now() => {}
         }
     }
+}
+
+#[tokio::test]
+async fn slow_client_has_its_chance() {
+    let server = Server::start();
+    let mut slow = server.connect().await;
+    let mut idle = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        idle.push(server.connect().await);
+    }
+    // Nobody is closed at once; then the oldest that still says nothing is.
+    slow.write_u8(b'x').await.unwrap();
+    server.finish.notify_one();
+    assert_eq!(timeout(DEADLINE, slow.read_u8()).await.unwrap().unwrap(), b'x');
 }
 
 #[tokio::test]
