@@ -10,11 +10,23 @@
 #[path = "kernel_live/drift.rs"]
 mod drift;
 #[cfg(test)]
+#[path = "kernel_live/lane.rs"]
+mod lane;
+#[cfg(test)]
 #[path = "kernel_live/link.rs"]
 mod link;
+#[cfg(test)]
+#[path = "kernel_live/monitor.rs"]
+mod monitor;
 #[cfg(test)]
 #[path = "kernel_live/reap.rs"]
 mod reap;
 #[cfg(test)]
+#[path = "kernel_live/route.rs"]
+mod route;
+#[cfg(test)]
 #[path = "kernel_live/support.rs"]
 mod support;
+#[cfg(test)]
+#[path = "kernel_live/measure.rs"]
+mod measure;

@@ -38,7 +38,12 @@ impl Address {
         self.address == wanted.address
             && self.prefix_len == wanted.prefix_len
             && self.scope == wanted.scope
-            && !self.flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
+            && !self.is_doubtful()
+    }
+
+    /// Whether the kernel does not know yet, or knows better than, that nobody else has it.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
     }
 }
 

@@ -35,13 +35,21 @@ pub(crate) struct Offer {
 impl Offer {
     /// Looks at this node.
     pub(crate) fn read() -> Self {
-        let all = |name| Switch::ipv6("all", name);
         Self {
-            forwards_v6: all("forwarding").read().is_ok_and(|value| value != 0),
-            force_forwarding: all("force_forwarding").exists(),
-            writable: all("accept_ra").is_writable(),
+            forwards_v6: forwards_v6(),
+            force_forwarding: Switch::ipv6("all", "force_forwarding").exists(),
+            writable: Switch::ipv6("all", "accept_ra").is_writable(),
         }
     }
+
+    /// Looks again at what can change while we run.
+    pub(crate) fn refresh(&mut self) {
+        self.forwards_v6 = forwards_v6();
+    }
+}
+
+fn forwards_v6() -> bool {
+    Switch::ipv6("all", "forwarding").read().is_ok_and(|value| value != 0)
 }
 
 /// One fact about the host end.

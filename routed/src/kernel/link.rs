@@ -41,19 +41,21 @@ pub struct LinkTarget {
     bell: Bell,
     routes: Hints<RouteKey>,
     home: NetnsId,
+    offer: Offer,
 }
 
 impl LinkTarget {
     /// Links of the calling thread's namespace. Handles come through `handover`; `bell` wakes the
-    /// reaper; `routes` are hinted at whenever a link came up, since the kernel takes no route
-    /// over a link that is down, and drops those it has without a word.
+    /// reaper; `routes` are hinted at when a link had to be repaired: it may have been down, and the
+    /// kernel drops the IPv4 routes of a link that goes down without a word.
     ///
     /// # Errors
     /// If the kernel gives no socket.
     pub fn new(handover: Handover, bell: Bell, routes: Hints<RouteKey>) -> Result<Self, Error> {
         let socket = Socket::open()?;
         let home = handover::identify(handover::namespace_of(&socket)?)?;
-        Ok(Self { socket, handover, handles: HashMap::new(), bell, routes, home })
+        let (handles, offer) = (HashMap::new(), Offer::read());
+        Ok(Self { socket, handover, handles, bell, routes, home, offer })
     }
 
     /// The port of its socket: a monitor ignores what it does.
@@ -87,7 +89,6 @@ impl LinkTarget {
         spec: &LinkSpec,
         handles: Option<&mut ContainerHandles>,
     ) -> Result<Outcome, Error> {
-        let offer = Offer::read();
         if let Some(refused) = self.refuse(spec) {
             return Ok(failed(FailureKind::Fatal, refused));
         }
@@ -100,12 +101,12 @@ impl LinkTarget {
                 return Ok(failed(FailureKind::Fatal, reason));
             }
             if link.is_alive() && link.alias.as_ref() == Some(&alias) {
-                return self.repair(spec, link, handles, offer);
+                return self.repair(spec, link, handles);
             }
             self.remove(&link)?;
         }
         match handles {
-            Some(handles) => self.create(spec, handles, offer),
+            Some(handles) => self.create(spec, handles),
             None => Ok(failed(FailureKind::Gone, "no link, and no handle of the container")),
         }
     }
@@ -126,13 +127,12 @@ impl LinkTarget {
         &mut self,
         spec: &LinkSpec,
         handles: &mut ContainerHandles,
-        offer: Offer,
     ) -> Result<Outcome, Error> {
         let link = match self.make_pair(spec, handles)? {
             Ok(link) => link,
             Err(outcome) => return Ok(outcome),
         };
-        let done = self.equip(spec, &link, handles, offer);
+        let done = self.equip(spec, &link, handles);
         if !matches!(done, Ok(Outcome::Applied)) {
             self.bury(&link)?;
         }
@@ -187,10 +187,9 @@ impl LinkTarget {
         spec: &LinkSpec,
         link: &Link,
         handles: &mut ContainerHandles,
-        offer: Offer,
     ) -> Result<Outcome, Error> {
         let end = End::fresh(link.clone());
-        if let Some(outcome) = self.write_host(spec, &end, offer)? {
+        if let Some(outcome) = self.write_host(spec, &end)? {
             return Ok(outcome);
         }
         let peer = link.peer.ok_or(Error::Malformed("no peer in the echo of a new link"))?;
@@ -209,10 +208,12 @@ impl LinkTarget {
         spec: &LinkSpec,
         link: Link,
         handles: Option<&mut ContainerHandles>,
-        offer: Offer,
     ) -> Result<Outcome, Error> {
         let end = End::read(&mut self.socket, link)?;
-        if let Some(outcome) = self.write_host(spec, &end, offer)? {
+        if !host::missing(spec, &end, self.offer).is_empty() {
+            self.suspect_routes(spec);
+        }
+        if let Some(outcome) = self.write_host(spec, &end)? {
             return Ok(outcome);
         }
         let Some(handles) = handles else { return Ok(Outcome::Applied) };
@@ -225,22 +226,17 @@ impl LinkTarget {
             // The container renamed or moved its end; there is no way back but a new link.
             _ => {
                 self.remove(&end.link)?;
-                self.create(spec, handles, offer)
+                self.create(spec, handles)
             }
         }
     }
 
     /// Writes what the host end lacks; an outcome only if it cannot be had.
-    fn write_host(
-        &mut self,
-        spec: &LinkSpec,
-        end: &End,
-        offer: Offer,
-    ) -> Result<Option<Outcome>, Error> {
+    fn write_host(&mut self, spec: &LinkSpec, end: &End) -> Result<Option<Outcome>, Error> {
         if spec.v6.is_some() && end.link.inet6.is_none() {
             return Ok(Some(failed(FailureKind::Fatal, "this node's kernel runs without IPv6")));
         }
-        let missing = host::missing(spec, end, offer);
+        let missing = host::missing(spec, end, self.offer);
         for (switch, value) in missing.iter().filter_map(|fact| fact.switch(&end.link.name)) {
             switch.write(value)?;
         }
@@ -259,11 +255,14 @@ impl LinkTarget {
                 }
             }
         }
-        let addresses = spec.v4.map(IpAddr::V4).into_iter().chain(spec.v6.map(IpAddr::V6));
-        for address in addresses {
+        Ok(None)
+    }
+
+    /// A link that was damaged may have been down: its IPv4 routes would be gone without a word.
+    fn suspect_routes(&self, spec: &LinkSpec) {
+        for address in spec.v4.map(IpAddr::V4).into_iter().chain(spec.v6.map(IpAddr::V6)) {
             self.routes.hint(Drift::Key(RouteKey::local(Prefix::host(address))));
         }
-        Ok(None)
     }
 
     /// Gives a link up.
@@ -292,9 +291,9 @@ impl LinkTarget {
         for link in links.iter().filter(|link| link.is_unfinished()) {
             self.remove(link)?;
         }
-        let offer = Offer::read();
+        self.offer.refresh();
         let ends = state::living_ends(&mut self.socket, links)?;
-        Ok(ends.iter().filter_map(|end| read_back(end, offer)).collect())
+        Ok(ends.iter().filter_map(|end| read_back(end, self.offer)).collect())
     }
 
     fn delete(&mut self, keys: &[LinkKey]) -> Result<Vec<(LinkKey, Outcome)>, Error> {
@@ -335,6 +334,7 @@ impl Target for LinkTarget {
                 None => self.handles.remove(&key),
             };
         }
+        self.offer.refresh();
         let mut outcomes = Vec::with_capacity(batch.len());
         for (key, spec) in &batch.puts {
             outcomes.push((key.clone(), self.put(key, spec)));

@@ -19,6 +19,7 @@ use std::time::Duration;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use reconcile::{Drift, Hints};
+use rustix::net::RecvFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -233,7 +234,7 @@ impl Events {
         let mut burst = Vec::new();
         let mut drained = Drained::More;
         for _ in 0..BURST {
-            match socket::receive(&self.raw, &mut buffer) {
+            match socket::receive(&self.raw, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok(received) => {
                     event::read(&buffer[..received], |port| eye.is_own(port), &mut burst)
                 }

@@ -60,6 +60,15 @@ impl RouteTarget {
         self.socket.stats()
     }
 
+    /// Shrinks the receive buffer, so that a test can overrun it.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    #[doc(hidden)]
+    pub fn shrink_receive_buffer(&self, bytes: usize) -> Result<(), Error> {
+        self.socket.shrink_receive_buffer(bytes)
+    }
+
     fn try_dump(&mut self) -> Result<Vec<(RouteKey, RouteSpec)>, Error> {
         let mut names = Names::default();
         let mut routes = Vec::new();

@@ -20,6 +20,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::{self, Timeout};
 
 use super::error::{Error, Refusal};
@@ -74,6 +75,8 @@ pub struct Socket {
     sequence: u32,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
+    /// The last call failed: its answers may still be in the socket.
+    unread: bool,
     stats: SocketStats,
 }
 
@@ -139,6 +142,7 @@ impl Socket {
             sequence: 0,
             outgoing: Vec::new(),
             incoming: vec![0; RECEIVE],
+            unread: false,
             stats: SocketStats::default(),
         })
     }
@@ -157,8 +161,7 @@ impl Socket {
     ///
     /// # Errors
     /// If the kernel refuses.
-    #[doc(hidden)]
-    pub fn shrink_receive_buffer(&self, bytes: usize) -> Result<(), Error> {
+    pub(crate) fn shrink_receive_buffer(&self, bytes: usize) -> Result<(), Error> {
         sockopt::set_socket_recv_buffer_size_force(&self.raw, bytes)
             .map_err(|e| Error::socket("SO_RCVBUFFORCE", e))
     }
@@ -244,6 +247,7 @@ impl Socket {
                 consistent &= part.flags() & NLM_F_DUMP_INTR == 0;
                 match part.message_type() {
                     wire::DONE | wire::ERROR => {
+                        self.unread = false;
                         return match wire::refusal(&part)? {
                             None => Ok(consistent),
                             // The table changed so much that the kernel lost its place.
@@ -305,6 +309,8 @@ impl Socket {
     }
 
     fn send(&mut self) -> Result<(), Error> {
+        self.discard_unread();
+        self.unread = true;
         self.stats.sends += 1;
         loop {
             match self.raw.send_to(&self.outgoing, &SocketAddr::new(0, 0), 0) {
@@ -335,6 +341,7 @@ impl Socket {
                         results[place] = Err(refusal);
                     }
                     if place + 1 == results.len() {
+                        self.unread = false;
                         return Ok(());
                     }
                 } else {
@@ -347,15 +354,30 @@ impl Socket {
     }
 
     fn receive(&mut self) -> Result<usize, Error> {
-        receive(&self.raw, &mut self.incoming)
+        receive(&self.raw, &mut self.incoming, RecvFlags::empty())
+    }
+
+    /// Empties the socket after a failed call. The kernel delivers nothing more to a socket that
+    /// overran until it is empty.
+    fn discard_unread(&mut self) {
+        while self.unread {
+            match receive(&self.raw, &mut self.incoming, RecvFlags::DONTWAIT) {
+                Ok(_) | Err(Error::Overrun) => {}
+                Err(_) => self.unread = false,
+            }
+        }
     }
 }
 
 /// Reads one datagram.
-pub(crate) fn receive(raw: &RawSocket, buffer: &mut [u8]) -> Result<usize, Error> {
+pub(crate) fn receive(
+    raw: &RawSocket,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<usize, Error> {
     let capacity = buffer.len();
-    // MSG_TRUNC: tell the true length, so that a datagram that does not fit is noticed.
-    let flags = i32::try_from(rustix::net::RecvFlags::TRUNC.bits()).unwrap_or(0);
+    // Tell the true length, so that a datagram that does not fit is noticed.
+    let flags = (flags | RecvFlags::TRUNC).bits().cast_signed();
     loop {
         let mut rest = &mut *buffer;
         match raw.recv(&mut rest, flags) {

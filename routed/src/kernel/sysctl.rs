@@ -12,7 +12,7 @@ mod saved;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::netdevice;
 
@@ -122,7 +122,6 @@ fn ra_default_interfaces() -> Result<BTreeSet<String>, Error> {
     let mut socket = Socket::open()?;
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet6;
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Ra;
     let mut names = BTreeSet::new();
     for found in socket.dump("routes", &RouteNetlinkMessage::GetRoute(message))? {

@@ -12,7 +12,7 @@ pub struct Uplinks {
     /// The configured uplinks that exist, in configured order. Without a configured uplink: every
     /// interface except `lo` and workload links, by index.
     pub interfaces: Vec<Uplink>,
-    /// Every unicast address of the node: all interfaces except workload links.
+    /// Every unicast address of the node that may be used: all interfaces except workload links.
     pub local: BTreeSet<IpAddr>,
 }
 

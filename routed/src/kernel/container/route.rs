@@ -100,8 +100,8 @@ impl fmt::Display for ContainerRoute {
 /// # Errors
 /// If a dump fails.
 pub(crate) fn routes(socket: &mut Socket, index: u32) -> Result<Vec<ContainerRoute>, Error> {
+    // Of all tables: asking for a table that has never had a route is an error.
     let mut message = RouteMessage::default();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.attributes.push(RouteAttribute::Oif(index));
     let mut routes = Vec::new();
     for family in [IpAddr::from([0u8; 4]), IpAddr::from([0u16; 8])].map(family) {

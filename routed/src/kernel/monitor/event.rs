@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_REPLACE, NetlinkBuffer, ParseableParametrized};
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourState};
-use netlink_packet_route::route::RouteAttribute;
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use crate::kernel::address;
@@ -20,7 +20,6 @@ const NEW_NETCONF: u16 = 80;
 /// Attributes of RTM_NEWNETCONF.
 const CONF_INDEX: u16 = 1;
 const CONF_FORWARDING: u16 = 2;
-const CONF_RP_FILTER: u16 = 3;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -42,7 +41,7 @@ pub(crate) enum What {
     /// A route came (`true`) or went.
     Route { key: RouteKey, protocol: u8, came: bool, replaces: bool, index: Option<u32> },
     /// A neighbour entry changed.
-    Neighbour { index: u32, address: IpAddr, dynamic: bool },
+    Neighbour { index: u32, address: IpAddr },
     /// One switch of an interface was written; `index` is negative for those that stand for all.
     Switch { v6: bool, index: i32, forwarding: bool, off: bool },
 }
@@ -87,19 +86,14 @@ fn decode(part: &NetlinkBuffer<&[u8]>) -> Option<What> {
             route_event(&route, true, part.flags() & NLM_F_REPLACE != 0)
         }
         RouteNetlinkMessage::DelRoute(route) => route_event(&route, false, false),
-        RouteNetlinkMessage::NewNeighbour(entry) => {
-            neighbour(&entry, entry.header.state != NeighbourState::Permanent)
+        RouteNetlinkMessage::NewNeighbour(entry) | RouteNetlinkMessage::DelNeighbour(entry) => {
+            neighbour(&entry)
         }
-        RouteNetlinkMessage::DelNeighbour(entry) => neighbour(&entry, false),
         _ => None,
     }
 }
 
-fn route_event(
-    route: &netlink_packet_route::route::RouteMessage,
-    came: bool,
-    replaces: bool,
-) -> Option<What> {
+fn route_event(route: &RouteMessage, came: bool, replaces: bool) -> Option<What> {
     let index = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,
@@ -108,16 +102,13 @@ fn route_event(
     Some(What::Route { key: decode_key(route)?, protocol, came, replaces, index })
 }
 
-fn neighbour(
-    entry: &netlink_packet_route::neighbour::NeighbourMessage,
-    dynamic: bool,
-) -> Option<What> {
+fn neighbour(entry: &NeighbourMessage) -> Option<What> {
     let address = entry.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
         NeighbourAttribute::Destination(NeighbourAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
         _ => None,
     })?;
-    Some(What::Neighbour { index: entry.header.ifindex, address, dynamic })
+    Some(What::Neighbour { index: entry.header.ifindex, address })
 }
 
 /// One switch that was written; `None` for the list of all switches that comes with a new
@@ -132,7 +123,8 @@ fn switch(payload: &[u8]) -> Option<What> {
         let number = i32::from_ne_bytes(*attributes.get(4..length)?.first_chunk()?);
         match kind {
             CONF_INDEX => index = Some(number),
-            CONF_RP_FILTER => return None,
+            // A second one: this is the list.
+            _ if value.is_some() => return None,
             kind => value = Some((kind, number)),
         }
         attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();

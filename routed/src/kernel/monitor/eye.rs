@@ -6,6 +6,7 @@
 //! first pass they explain themselves.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use super::event::{Event, What};
 use crate::kernel::marks::{DEAD_GROUP, PROTOCOL_LEARNED, PROTOCOL_LOCAL};
@@ -97,14 +98,9 @@ impl Eye {
         if own {
             return;
         }
-        // What only says whether packets flow needs no repair.
-        let settled = |link: &Link| Link { carrier: false, ..link.clone() };
-        let changed = before.as_ref().map(settled) != Some(settled(link));
         let was_ours = before.as_ref().is_some_and(|before| before.alias.is_some());
         if link.alias.is_some() || was_ours {
-            let dead = link.group == DEAD_GROUP
-                && before.as_ref().is_none_or(|before| before.group == DEAD_GROUP);
-            if changed && !dead {
+            if link.group != DEAD_GROUP && !is_expected(before.as_ref(), link) {
                 findings.links.insert(LinkKey(link.name.clone()));
                 // Renamed: the old name is missing now.
                 findings.links.extend(before.map(|before| LinkKey(before.name)));
@@ -159,10 +155,9 @@ impl Eye {
                     findings.routes.insert(*key);
                 }
             }
-            What::Neighbour { index, address, dynamic } => {
-                let link_local = matches!(address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.is_multicast());
+            What::Neighbour { index, address } => {
                 if let Owner::Workload(key) = self.owner(*index)
-                    && !(*dynamic && link_local)
+                    && !is_chatter(*address)
                 {
                     findings.links.insert(key);
                 }
@@ -191,6 +186,22 @@ impl Eye {
             _ => Owner::Node,
         }
     }
+}
+
+/// Whether a change of a workload's link is no news. The kernel does not say who changed a link;
+/// but it is we who give it an alias and take it up.
+fn is_expected(before: Option<&Link>, link: &Link) -> bool {
+    let Some(before) = before else { return false };
+    if before.is_unfinished() {
+        return link.is_alive() && link.up;
+    }
+    // What only says whether packets flow needs no repair.
+    Link { carrier: link.carrier, up: before.up || link.up, ..before.clone() } == *link
+}
+
+/// Whether a neighbour's address is one that the kernel learns and forgets by itself.
+fn is_chatter(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.is_multicast())
 }
 
 #[cfg(test)]

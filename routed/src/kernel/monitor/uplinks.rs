@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the node's own interfaces.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use netlink_packet_route::address::{AddressFlags, AddressScope};
 
@@ -23,13 +23,17 @@ pub(crate) fn read(socket: &mut Socket, configured: &[String]) -> Result<Uplinks
     links.sort_by_key(|link| link.index);
     let mut addresses: HashMap<u32, Vec<InterfaceAddress>> =
         links.iter().map(|link| (link.index, Vec::new())).collect();
+    let mut local = BTreeSet::new();
     for (index, found) in address::dump(socket, None)? {
         // An interface that came between the two dumps is told of by an event of its own.
         if let Some(list) = addresses.get_mut(&index) {
             list.push(interface_address(&found));
+            // Nothing can be sent from it before the kernel knows that nobody else has it.
+            if !found.is_doubtful() {
+                local.insert(found.address);
+            }
         }
     }
-    let local = addresses.values().flatten().map(|found| found.address).collect();
     let loopback = addresses.remove(&LOOPBACK).unwrap_or_default();
     let mut uplink = |link: &Link| Uplink {
         name: link.name.clone(),

@@ -87,11 +87,16 @@ fn a_workload_link_that_changes_is_looked_at_and_its_carrier_is_not() {
 }
 
 #[test]
-fn our_own_change_of_a_link_is_remembered_without_a_finding() {
+fn a_link_of_ours_comes_into_being_without_a_finding() {
     let mut eye = eye(&[]);
-    let changed = Link { mtu: 1300, ..workload_link(3, "rtd3") };
-    assert!(nothing(&see(&mut eye, vec![(true, What::Link(Box::new(changed.clone())))])));
-    assert!(nothing(&see(&mut eye, vec![(false, What::Link(Box::new(changed)))])));
+    let made = Link { up: false, alias: None, ..workload_link(6, "rtd6") };
+    assert!(nothing(&see(&mut eye, vec![(true, What::Link(Box::new(made)))])));
+    let finished = Link { carrier: false, ..workload_link(6, "rtd6") };
+    assert!(nothing(&see(&mut eye, vec![(false, What::Link(Box::new(finished)))])));
+    let in_use = workload_link(6, "rtd6");
+    assert!(nothing(&see(&mut eye, vec![(false, What::Link(Box::new(in_use)))])));
+    let moved = Link { peer_netns: None, ..workload_link(6, "rtd6") };
+    assert_eq!(links(&see(&mut eye, vec![(false, What::Link(Box::new(moved)))])), ["rtd6"]);
 }
 
 #[test]
@@ -112,8 +117,8 @@ fn what_a_buried_link_takes_along_is_no_finding_though_it_is_told_first() {
     let burst = vec![
         (false, route(Some(3), PROTOCOL_LOCAL, false, false)),
         (false, What::Address { index: 3, address: gateway, came: false }),
-        (false, What::Neighbour { index: 3, address: workload, dynamic: false }),
-        (true, What::Link(Box::new(buried))),
+        (false, What::Neighbour { index: 3, address: workload }),
+        (false, What::Link(Box::new(buried))),
     ];
     assert!(nothing(&see(&mut eye, burst)));
 }
@@ -194,15 +199,13 @@ fn addresses_of_a_workload_link_are_looked_at_except_the_ones_we_add() {
 #[test]
 fn neighbours_of_a_workload_link_are_looked_at_except_what_the_kernel_learns() {
     let mut eye = eye(&[]);
-    let neighbour = |index, address: &str, dynamic| What::Neighbour {
-        index,
-        address: address.parse().unwrap(),
-        dynamic,
-    };
-    assert_eq!(links(&see(&mut eye, vec![(false, neighbour(3, "10.9.0.1", false))])), ["rtd3"]);
-    assert_eq!(links(&see(&mut eye, vec![(false, neighbour(3, "10.9.0.1", true))])), ["rtd3"]);
-    assert!(nothing(&see(&mut eye, vec![(false, neighbour(3, "fe80::5", true))])));
-    assert!(nothing(&see(&mut eye, vec![(false, neighbour(2, "10.1.1.1", false))])));
+    let neighbour =
+        |index, address: &str| What::Neighbour { index, address: address.parse().unwrap() };
+    assert_eq!(links(&see(&mut eye, vec![(false, neighbour(3, "10.9.0.1"))])), ["rtd3"]);
+    for chatter in ["fe80::5", "ff02::16"] {
+        assert!(nothing(&see(&mut eye, vec![(false, neighbour(3, chatter))])));
+    }
+    assert!(nothing(&see(&mut eye, vec![(false, neighbour(2, "10.1.1.1"))])));
 }
 
 #[test]
