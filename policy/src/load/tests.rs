@@ -317,6 +317,19 @@ fn nothing_is_no_document() {
 }
 
 #[test]
+fn large_files_are_no_problem_and_bombs_are_refused() {
+    let documents: Vec<_> =
+        (0..1100).map(|n| policy("{}").replace("name: p", &format!("name: p{n}"))).collect();
+    assert_eq!(parse("x.yaml", &documents.join("---\n")).unwrap().len(), 1100);
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let alias = format!("*a{}", level - 1);
+        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", ")));
+    }
+    assert!(problems(&bomb).contains("not valid YAML"), "refused, not expanded");
+}
+
+#[test]
 fn suggestions_are_near() {
     assert_eq!(suggest("alow", ["Allow", "Deny"]), Some("Allow"));
     assert_eq!(suggest("NAMESPACE", ["name", "namespace"]), Some("namespace"));

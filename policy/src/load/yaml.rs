@@ -81,7 +81,12 @@ pub fn nodes(path_name: &str, text: &str) -> Result<Vec<Node>, LoadError> {
         with_snippet: false,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
-        budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 16_000_000 },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 50_000 },
+        budget: serde_saphyr::budget! {
+            max_documents: 100_000,
+            max_nodes: 4_000_000,
+            max_events: 16_000_000,
+        },
     };
     serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
         let location = error.location();
