@@ -41,7 +41,9 @@ use reconcile::Revision;
 use crate::config::Config;
 use crate::derive::{self, Desired, Inputs, Live, Next, Phase, Status};
 use crate::ipam::{COOL_DOWN, Ipam, IpamError};
-use crate::model::{AttachAnswer, GATEWAY_V4, GATEWAY_V6, Stage, Uplinks, Workload, WorkloadId};
+use crate::model::{
+    AttachAnswer, GATEWAY_V4, GATEWAY_V6, LinkKey, Stage, Uplinks, Workload, WorkloadId,
+};
 use crate::store::{Loaded, Quarantined};
 
 pub use attach::answer_of;
@@ -143,6 +145,8 @@ pub struct Core {
     published: Desired,
     dirty: flush::Dirty,
     completed: BTreeSet<Table>,
+    /// The revision at which each link was last reported to be there.
+    linked: BTreeMap<LinkKey, Revision>,
     /// Until when the first set of adverts may be incomplete.
     advert_deadline: Option<Instant>,
     records: BTreeMap<WorkloadId, flush::RecordWork>,
@@ -184,6 +188,7 @@ impl Core {
             published: Desired::default(),
             dirty: flush::Dirty::default(),
             completed: BTreeSet::new(),
+            linked: BTreeMap::new(),
             advert_deadline: None,
             records: BTreeMap::new(),
             retries: BTreeMap::new(),
@@ -314,7 +319,7 @@ impl Core {
                 tracing::error!(workload = %id, %error, "two records hold one address");
             }
         }
-        self.inputs.put_workload(Live { record, phase, since: self.revision });
+        self.inputs.put_workload(Live { record, phase, since: self.revision, former: None });
         self.mark_workload(&id);
     }
 

@@ -7,12 +7,16 @@
 //! node → cli → main`.
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod core;
+pub mod demo;
 pub mod derive;
 pub mod ipam;
 pub mod kernel;
+pub mod lane;
 pub mod model;
+pub mod node;
 pub mod server;
 pub mod source;
 pub mod store;

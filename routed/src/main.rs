@@ -1,3 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! routed
-fn main() {}
+//! The `routed` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    routed::cli::main()
+}

@@ -141,6 +141,7 @@ impl Core {
             Refusal::TryAgain(format!("{id} was attached to another namespace meanwhile"));
         self.refuse(id, Verb::Attach, &refusal);
         self.clear_slot(request);
+        self.remember_namespace(id);
         self.edit(id, |record| {
             *record = Workload {
                 netns: request.netns,
@@ -155,6 +156,14 @@ impl Core {
             Phase::Clearing(_) => self.redirect(id, Next::Attach),
         }
         Ok(Handover::Needed)
+    }
+
+    /// Notes where the link may still be of a workload that moves.
+    fn remember_namespace(&mut self, id: &WorkloadId) {
+        if let Some(live) = self.inputs.workload(id) {
+            let former = live.former.or(Some(live.record.netns));
+            self.inputs.put_workload(Live { former, ..live.clone() });
+        }
     }
 
     fn attach_new(&mut self, request: &AttachRequest, now: Instant) -> Result<Handover, Refusal> {
@@ -181,7 +190,7 @@ impl Core {
         let record = describe(request, record);
         let taken = self.clear_slot(request);
         let phase = if taken { Phase::Clearing(Next::Attach) } else { Phase::Wanted };
-        self.inputs.put_workload(Live { record, phase, since: self.revision });
+        self.inputs.put_workload(Live { record, phase, since: self.revision, former: None });
         self.mark_workload(id);
         self.fresh.insert(id.clone());
         self.records.insert(id.clone(), flush::RecordWork::Write);
@@ -196,6 +205,7 @@ impl Core {
         for other in &others {
             tracing::warn!(workload = %other, by = %request.id, "replaced in its namespace");
             self.leave(other);
+            self.settle(other);
         }
         !others.is_empty()
     }

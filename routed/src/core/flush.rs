@@ -201,6 +201,7 @@ impl Core {
         let record = live.record;
         let key = record.link_key();
         self.status.links.remove(&key);
+        self.linked.remove(&key);
         self.status.endpoints.remove(&EndpointKey::new(key.as_str()));
         for address in record.addresses() {
             self.ipam.release(address, now);
@@ -209,10 +210,7 @@ impl Core {
         self.fresh.remove(id);
         self.held.remove(id);
         self.mark_remotes(&record);
-        let heirs: Vec<_> = self.inputs.by_slot(record.netns, id.ifname()).cloned().collect();
-        for heir in heirs {
-            self.settle(&heir);
-        }
+        self.settle_others(id, record.netns);
     }
 
     fn publish(&mut self, out: &mut impl Publish) {

@@ -9,8 +9,8 @@ use policy::model::EndpointKey;
 use reconcile::{Failure, FailureKind, Outcome, Report, Revision};
 
 use super::{Core, Refusal, Reply, Verb, attach, flush};
-use crate::derive::{Next, Phase, gate, route};
-use crate::model::{LinkKey, RouteKey, Stage, WorkloadId};
+use crate::derive::{Live, Next, Phase, gate, route};
+use crate::model::{LinkKey, NetnsId, RouteKey, Stage, WorkloadId};
 
 /// A report of one lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,13 @@ impl Core {
         self.status.links.entry(report.key.clone()).or_default().record(report);
         match &report.outcome {
             Outcome::Failed(failure) => self.on_failure(&id, report.revision, failure, now),
-            Outcome::Applied => self.wake_routes(&id),
+            Outcome::Applied if report.present => {
+                self.linked.insert(report.key.clone(), self.revision);
+                self.wake_routes(&id);
+            }
+            Outcome::Applied => {
+                self.linked.remove(&report.key);
+            }
         }
         self.settle(&id);
     }
@@ -56,10 +62,14 @@ impl Core {
         state.record(report);
         match id {
             Some(id) => {
-                if let Outcome::Failed(failure) = &report.outcome
-                    && failure.kind == FailureKind::Fatal
-                {
-                    self.on_failure(&id, report.revision, failure, now);
+                match &report.outcome {
+                    Outcome::Failed(failure) if failure.kind == FailureKind::Fatal => {
+                        self.on_failure(&id, report.revision, failure, now);
+                    }
+                    Outcome::Failed(failure) if failure.kind == FailureKind::Gone => {
+                        self.wake_route(&id, report);
+                    }
+                    Outcome::Failed(_) | Outcome::Applied => {}
                 }
                 self.settle(&id);
             }
@@ -142,27 +152,66 @@ impl Core {
         }
     }
 
+    /// The same for a route that failed before the link was known to be there. One that was tried
+    /// later waits for what becomes of the link.
+    fn wake_route(&mut self, id: &WorkloadId, report: &Report<RouteKey>) {
+        let Some(live) = self.inputs.workload(id).filter(|live| live.is_wanted()) else { return };
+        let linked = self.linked.get(&live.record.link_key());
+        if linked.is_some_and(|linked| report.revision < *linked) {
+            self.dirty.routes.insert(report.key, true);
+        }
+    }
+
     /// Takes the next step of a workload, if what it waits for has come.
     pub(super) fn settle(&mut self, id: &WorkloadId) {
         let Some(live) = self.inputs.workload(id) else { return };
         self.dirty.adverts.extend(live.record.addresses().map(Prefix::host));
         match live.phase {
             Phase::Wanted => self.settle_wanted(id),
-            Phase::Clearing(next) => {
-                let cleared = gate::is_cleared(&self.inputs, &self.status, live);
-                let free = gate::is_free(&self.inputs, &self.status, live);
-                let slot = gate::has_slot(&self.inputs, live);
-                if cleared {
-                    self.answer(id, Verb::Detach, &Ok(Reply::Detached));
-                }
-                match next {
-                    Next::Attach if cleared && slot => self.enter(id, Phase::Wanted),
-                    Next::Leave if free && !self.retries.contains_key(id) => {
-                        self.records.insert(id.clone(), flush::RecordWork::Remove);
-                    }
-                    Next::Attach | Next::Leave | Next::Hold => {}
-                }
+            Phase::Clearing(next) => self.settle_clearing(id, next),
+        }
+    }
+
+    fn settle_clearing(&mut self, id: &WorkloadId, next: Next) {
+        let Some(live) = self.inputs.workload(id) else { return };
+        if !gate::is_cleared(&self.inputs, &self.status, live) {
+            return;
+        }
+        self.answer(id, Verb::Detach, &Ok(Reply::Detached));
+        self.leave_namespace(id);
+        let Some(live) = self.inputs.workload(id) else { return };
+        match next {
+            Next::Attach if gate::has_slot(&self.inputs, live) => self.enter(id, Phase::Wanted),
+            Next::Leave if gate::is_free(&self.inputs, &self.status, live) => {
+                self.remove_record(id);
             }
+            Next::Attach | Next::Leave | Next::Hold => {}
+        }
+    }
+
+    /// The former link is gone: whoever waits for its place may go on.
+    fn leave_namespace(&mut self, id: &WorkloadId) {
+        let Some(live) = self.inputs.workload(id) else { return };
+        let Some(former) = live.former else { return };
+        self.inputs.put_workload(Live { former: None, ..live.clone() });
+        self.settle_others(id, former);
+    }
+
+    /// Settles those who claim the same interface of a namespace.
+    pub(super) fn settle_others(&mut self, id: &WorkloadId, netns: NetnsId) {
+        let claims = self.inputs.by_slot(netns, id.ifname());
+        let others: Vec<_> = claims.filter(|other| *other != id).cloned().collect();
+        for other in others {
+            self.settle(&other);
+        }
+    }
+
+    /// Has a record removed, unless its removal failed a moment ago.
+    fn remove_record(&mut self, id: &WorkloadId) {
+        let remove = flush::RecordWork::Remove;
+        if self.retries.get(id) != Some(&remove) {
+            self.retries.remove(id);
+            self.records.insert(id.clone(), remove);
         }
     }
 

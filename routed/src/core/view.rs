@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use reconcile::Revision;
+use reconcile::{Failure, FailureKind, Revision};
 
 use super::Core;
 use crate::derive::{Live, Next, Phase, gate};
@@ -132,6 +132,9 @@ impl Core {
         let endpoint = self.status.endpoints.get(&record.host_interface.as_str().into());
         let routes = record.addresses().map(crate::derive::route::host_key);
         let routes = routes.map(|key| self.status.routes.get(&key));
-        routes.chain([link, endpoint]).flatten().any(|state| state.failure.is_some())
+        // A route whose interface is missing only waits for the link.
+        let failed = |failure: &Failure| failure.kind != FailureKind::Gone;
+        let mut states = routes.chain([link, endpoint]).flatten();
+        states.any(|state| state.failure.as_ref().is_some_and(failed))
     }
 }

@@ -24,7 +24,7 @@ use super::connections::{self, Heard};
 use super::frame::{self, Fault, Frame};
 use super::handles::{self, own_netns};
 use super::listen::{self, BindError};
-use crate::kernel::ContainerHandles;
+use crate::lane::{CniAnswer, CniCall, CniRequest};
 use crate::model::{
     AttachAnswer, AttachRequest, DetachRequest, GATEWAY_V4, GATEWAY_V6, HOST_MAC, MacAddr, NetnsId,
     WorkloadId,
@@ -34,49 +34,6 @@ use crate::model::{
 pub const CALLS: usize = 64;
 /// Times of the protocol: see [`Limits`]. The core gives up earlier than `answer`, the plugin later.
 const LIMITS: Limits = Limits { io: Duration::from_secs(10), answer: Duration::from_secs(13) };
-
-/// A request of the plugin, waiting for its answer.
-#[derive(Debug)]
-pub struct CniCall {
-    /// What is asked.
-    pub request: CniRequest,
-    /// Where the answer goes. Dropping it answers "try again later".
-    pub reply: oneshot::Sender<CniAnswer>,
-}
-
-/// What the plugin asks.
-#[derive(Debug)]
-pub enum CniRequest {
-    /// ADD
-    Attach {
-        /// Who and how.
-        request: AttachRequest,
-        /// The container.
-        handles: ContainerHandles,
-    },
-    /// DEL
-    Detach(DetachRequest),
-    /// CHECK
-    Check {
-        /// Who.
-        id: WorkloadId,
-        /// The namespace the runtime believes it to be in; the same as in `handles`.
-        netns: NetnsId,
-        /// The container.
-        handles: ContainerHandles,
-    },
-}
-
-/// What the plugin is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CniAnswer {
-    /// Attached (ADD) or as promised (CHECK).
-    Attached(AttachAnswer),
-    /// Gone, or never known (DEL).
-    Detached,
-    /// Failed, in the terms of the CNI specification.
-    Failed(Error),
-}
 
 /// The listening socket of the CNI plugin. It exists before anything answers its calls, so that a plugin waits for a
 /// daemon that starts instead of failing.

@@ -13,8 +13,7 @@ mod connections;
 mod frame;
 mod handles;
 mod listen;
-mod refusal;
 
 pub use self::admin::{AdminApi, AdminServer, ApiError, RouteQuery, RouteTarget};
-pub use self::cni::{CALLS, CniAnswer, CniCall, CniRequest, CniServer};
+pub use self::cni::{CALLS, CniServer};
 pub use self::listen::BindError;

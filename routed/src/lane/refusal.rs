@@ -3,7 +3,7 @@
 
 use cni_plugin::spec::{Error, ErrorCode};
 
-use super::cni::CniAnswer;
+use super::call::CniAnswer;
 use crate::core::{Refusal, Reply};
 use crate::ipam::IpamError;
 
@@ -21,9 +21,11 @@ fn code(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::TryAgain(_) => ErrorCode::TRY_AGAIN,
         Refusal::Address(error) => match error {
-            IpamError::Exhausted(_) | IpamError::Cooling { .. } => ErrorCode::TRY_AGAIN,
+            IpamError::Cooling { .. } => ErrorCode::TRY_AGAIN,
             IpamError::TwoOfOneFamily(_) => ErrorCode::INVALID_CONFIG,
-            IpamError::NoBlock(_)
+            // Not "try again": a full pool stays full until somebody acts.
+            IpamError::Exhausted(_)
+            | IpamError::NoBlock(_)
             | IpamError::NoBlocks
             | IpamError::Outside(_)
             | IpamError::Reserved(_)
@@ -48,7 +50,7 @@ mod tests {
         let taken = IpamError::InUse { address, owner: id.clone() };
         let cases = [
             (Refusal::TryAgain("policy is not in force yet".into()), ErrorCode::TRY_AGAIN),
-            (IpamError::Exhausted(Vec::new()).into(), ErrorCode::TRY_AGAIN),
+            (IpamError::Exhausted(Vec::new()).into(), ErrorCode::ADDRESS_UNAVAILABLE),
             (IpamError::Cooling { address, seconds: 7 }.into(), ErrorCode::TRY_AGAIN),
             (IpamError::Outside(address).into(), ErrorCode::ADDRESS_UNAVAILABLE),
             (taken.into(), ErrorCode::ADDRESS_UNAVAILABLE),

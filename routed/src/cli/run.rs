@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `routed run`: the node daemon.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::node::{self, Options};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  routed run\n  routed run --config /etc/routed --check-only\n  routed run --config ./n1/config --run-dir ./n1/run --state-dir ./n1/state"
+)]
+pub(super) struct RunArgs {
+    /// Configuration tree
+    #[arg(long, value_name = "DIR", default_value = "/etc/routed")]
+    config: PathBuf,
+    /// Sockets, workload records, lock
+    #[arg(long, value_name = "DIR", default_value = "/run/routed")]
+    run_dir: PathBuf,
+    /// Last good configuration, saved switches
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/routed")]
+    state_dir: PathBuf,
+    /// Log lines for people or for machines; the filter is $ROUTED_LOG (default info)
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// Load the configuration, print its problems, and end: 0 good, 1 bad
+    #[arg(long)]
+    check_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    start_log(args.log_format);
+    let options = Options {
+        config: args.config.clone(),
+        run_dir: args.run_dir.clone(),
+        state_dir: args.state_dir.clone(),
+    };
+    if args.check_only {
+        return Ok(u8::from(!node::check(&options)));
+    }
+    node::run(&options)?;
+    Ok(0)
+}
+
+fn start_log(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ROUTED_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

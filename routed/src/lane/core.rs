@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The main lane: the one owner of [`Core`]. Requests, observations and reports come in, values go to the other lanes.
+//!
+//! Each turn takes what is there, lets the core decide, flushes, and answers. Nothing here waits for the kernel or a peer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp::types::Prefix;
+use bgp::{Originate, SpeakerConfig};
+use cni_plugin::spec::{Error as CniError, ErrorCode};
+use policy::model::{EndpointKey, LocalEndpoint, Policy, PolicyId, RemoteEndpoint};
+use reconcile::{Completeness, Mailbox, Report, Revision};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{CniAnswer, CniCall, CniRequest};
+use super::fib::Sources;
+use crate::config::Config;
+use crate::core::{
+    Core, Counts, Event, Handover as Wanted, Publish, Refusal, StatusReport, Table, Ticket,
+    WorkloadView, answer_of,
+};
+use crate::ipam::BlockUsage;
+use crate::kernel::{ContainerHandles, Handover};
+use crate::model::{
+    LinkKey, LinkSpec, NetnsId, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId,
+};
+use crate::source::State;
+use crate::store::{Store, StoreError};
+
+/// How often everything is derived anew and compared with what is published.
+const AUDIT: Duration = Duration::from_secs(600);
+
+/// A link to compare with what the kernel and the container hold.
+pub(crate) struct CheckCall {
+    /// What was promised.
+    pub(crate) spec: LinkSpec,
+    /// The container.
+    pub(crate) handles: ContainerHandles,
+    /// Every difference, or why there is no telling.
+    pub(crate) reply: oneshot::Sender<Result<Vec<String>, String>>,
+}
+
+/// What the status asks of the core.
+pub(crate) struct View {
+    /// The configuration in force.
+    pub(crate) config: Option<Config>,
+    /// Why the configuration read last was refused.
+    pub(crate) config_errors: Vec<String>,
+    /// Workloads.
+    pub(crate) workloads: Vec<WorkloadView>,
+    /// Their numbers.
+    pub(crate) counts: Counts,
+    /// Blocks.
+    pub(crate) ipam: Vec<BlockUsage>,
+    /// What the speaker was told.
+    pub(crate) speaker: Option<SpeakerConfig>,
+    /// Record files set aside at the start.
+    pub(crate) quarantined: usize,
+    /// Keys that an audit found published wrongly.
+    pub(crate) audit_mismatches: u64,
+}
+
+/// Mailboxes towards the other lanes.
+pub(crate) struct Outlets {
+    pub(crate) store: Store,
+    pub(crate) links: Mailbox<LinkKey, LinkSpec>,
+    pub(crate) routes: Mailbox<RouteKey, RouteSpec>,
+    pub(crate) adverts: Mailbox<Prefix, Originate>,
+    pub(crate) withdrawals: Mailbox<Prefix, ()>,
+    pub(crate) endpoints: Mailbox<EndpointKey, LocalEndpoint>,
+    pub(crate) remotes: Mailbox<EndpointKey, RemoteEndpoint>,
+    pub(crate) policies: Mailbox<PolicyId, Arc<Policy>>,
+}
+
+/// Mailboxes from the other lanes.
+#[derive(Clone, Default)]
+pub(crate) struct Reports {
+    pub(crate) links: Mailbox<LinkKey, Report<LinkKey>>,
+    pub(crate) routes: Mailbox<RouteKey, Report<RouteKey>>,
+    pub(crate) endpoints: Mailbox<EndpointKey, Report<EndpointKey>>,
+    pub(crate) adverts: Mailbox<Prefix, Report<Prefix>>,
+}
+
+/// Everything that reaches the main lane.
+pub(crate) struct Inlets {
+    /// From the CNI server.
+    pub(crate) calls: mpsc::Receiver<CniCall>,
+    /// From the admin server.
+    pub(crate) views: mpsc::Receiver<oneshot::Sender<View>>,
+    /// From the configuration source.
+    pub(crate) config: watch::Receiver<State>,
+    /// From the fabric lane.
+    pub(crate) uplinks: watch::Receiver<Option<Uplinks>>,
+    /// From all lanes.
+    pub(crate) reports: Reports,
+}
+
+/// The main lane.
+pub(crate) struct MainLane {
+    core: Core,
+    out: Outlets,
+    handover: Handover,
+    checks: mpsc::Sender<CheckCall>,
+    speaker: watch::Sender<Option<SpeakerConfig>>,
+    sources: watch::Sender<Sources>,
+    waiting: BTreeMap<Ticket, Waiting>,
+    next_ticket: Ticket,
+    /// Checks that wait for the fabric lane.
+    checking: JoinSet<()>,
+}
+
+/// A request that the core has not answered yet.
+struct Waiting {
+    reply: oneshot::Sender<CniAnswer>,
+    /// The link whose descriptors were offered for this request.
+    offered: Option<LinkKey>,
+}
+
+impl MainLane {
+    /// The lane before it runs.
+    pub(crate) fn new(
+        core: Core,
+        out: Outlets,
+        (handover, checks): (Handover, mpsc::Sender<CheckCall>),
+        speaker: watch::Sender<Option<SpeakerConfig>>,
+        sources: watch::Sender<Sources>,
+    ) -> Self {
+        Self {
+            core,
+            out,
+            handover,
+            checks,
+            speaker,
+            sources,
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            checking: JoinSet::new(),
+        }
+    }
+
+    /// Runs until cancelled.
+    pub(crate) async fn run(mut self, mut inlets: Inlets, cancel: CancellationToken) {
+        let mut audit = Instant::now() + AUDIT;
+        inlets.config.mark_changed();
+        inlets.uplinks.mark_changed();
+        while !cancel.is_cancelled() {
+            let reports = inlets.reports.clone();
+            let due = self.core.poll_timeout().map_or(audit, |due| due.min(audit));
+            // Every arm but the two queues only waits; a queue's item is handled at once.
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = reports.links.changed() => {}
+                () = reports.routes.changed() => {}
+                () = reports.endpoints.changed() => {}
+                () = reports.adverts.changed() => {}
+                Ok(()) = inlets.config.changed() => {}
+                Ok(()) = inlets.uplinks.changed() => {}
+                Some(call) = inlets.calls.recv() => self.on_call(call),
+                Some(reply) = inlets.views.recv() => {
+                    let errors =
+                        inlets.config.borrow().errors.iter().map(ToString::to_string).collect();
+                    // The one who asked may have gone.
+                    let _gone = reply.send(self.view(errors));
+                }
+                Some(_ended) = self.checking.join_next() => {}
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+            let now = Instant::now();
+            self.take_config(&mut inlets.config, now);
+            if let Some(uplinks) = inlets.uplinks.borrow_and_update().clone() {
+                self.core.on_uplinks(uplinks);
+            }
+            self.take_reports(&reports, now);
+            if self.core.poll_timeout().is_some_and(|due| due <= now) {
+                self.core.on_timeout(now);
+            }
+            if audit <= now {
+                self.core.audit();
+                audit = now + AUDIT;
+            }
+            self.settle(now);
+        }
+    }
+
+    fn take_config(&mut self, config: &mut watch::Receiver<State>, now: Instant) {
+        if !config.has_changed().unwrap_or(false) && self.core.config().is_some() {
+            return;
+        }
+        let loaded = config.borrow_and_update().loaded.clone();
+        if let Some(loaded) = loaded
+            && self.core.config() != Some(&loaded.config)
+        {
+            tracing::info!("configuration in force");
+            self.core.on_config(loaded.config, now);
+        }
+    }
+
+    fn take_reports(&mut self, reports: &Reports, now: Instant) {
+        fn taken<K: std::hash::Hash + Eq + Clone>(
+            mailbox: &Mailbox<K, Report<K>>,
+        ) -> impl Iterator<Item = Report<K>> {
+            mailbox.take().entries.into_iter().filter_map(|(_, change)| change.value)
+        }
+        for report in taken(&reports.links) {
+            self.core.on_report(StatusReport::Link(report), now);
+        }
+        for report in taken(&reports.routes) {
+            self.core.on_report(StatusReport::Route(report), now);
+        }
+        for report in taken(&reports.endpoints) {
+            self.core.on_report(StatusReport::Endpoint(report), now);
+        }
+        for report in taken(&reports.adverts) {
+            self.core.on_report(StatusReport::Advert(report), now);
+        }
+    }
+
+    /// Publishes until there is nothing more to publish, then answers.
+    fn settle(&mut self, now: Instant) {
+        self.core.flush(&mut self.out, now);
+        while let Some(event) = self.core.poll_event() {
+            self.answer(event);
+            self.core.flush(&mut self.out, now);
+        }
+        let speaker = self.core.speaker_config().ok();
+        self.speaker.send_if_modified(|told| replace_if_new(told, speaker));
+        let sources = Sources {
+            v4: self.core.own_address(bgp::types::Family::Ipv4Unicast),
+            v6: self.core.own_address(bgp::types::Family::Ipv6Unicast),
+        };
+        self.sources.send_if_modified(|told| {
+            let is_new = *told != sources;
+            *told = sources;
+            is_new
+        });
+    }
+
+    fn on_call(&mut self, call: CniCall) {
+        let now = Instant::now();
+        match call.request {
+            CniRequest::Attach { request, handles } => {
+                let known = self.core.workload(&request.id).is_some();
+                let ticket = self.take_ticket(call.reply);
+                let wanted = self.core.attach(ticket, &request, now);
+                let key = self.core.workload(&request.id).map(|view| view.record.link_key());
+                if let (Wanted::Needed, Some(key)) = (wanted, key) {
+                    if known {
+                        self.handover.offer_again(&key, handles);
+                    } else {
+                        self.handover.offer(&key, handles);
+                    }
+                    if let Some(waiting) = self.waiting.get_mut(&ticket) {
+                        waiting.offered = Some(key);
+                    }
+                }
+            }
+            CniRequest::Detach(request) => {
+                let ticket = self.take_ticket(call.reply);
+                self.core.detach(ticket, &request, now);
+            }
+            CniRequest::Check { id, netns, handles } => {
+                self.on_check(&id, netns, handles, call.reply);
+            }
+        }
+    }
+
+    /// CHECK: the core knows what was promised, the fabric lane looks.
+    fn on_check(
+        &mut self,
+        id: &WorkloadId,
+        netns: NetnsId,
+        handles: ContainerHandles,
+        reply: oneshot::Sender<CniAnswer>,
+    ) {
+        let (answer, answered) = oneshot::channel();
+        let promised = self.core.workload(id).ok_or_else(|| Refusal::Unknown(id.clone()));
+        let asked = self.core.check(id, netns).and_then(|spec| {
+            let call = CheckCall { spec, handles, reply: answer };
+            let busy = |_| Refusal::TryAgain("too many checks at once".to_owned());
+            self.checks.try_send(call).map_err(busy)
+        });
+        let promised = match asked.and(promised) {
+            Ok(view) => view.record,
+            Err(refusal) => {
+                // The plugin may have gone.
+                let _gone = reply.send(Err(refusal).into());
+                return;
+            }
+        };
+        self.checking.spawn(async move {
+            let answer = match answered.await {
+                Ok(Ok(differences)) if differences.is_empty() => {
+                    CniAnswer::Attached(answer_of(&promised))
+                }
+                Ok(Ok(differences)) => CniAnswer::Failed(CniError::new(
+                    ErrorCode::CHECK_FAILED,
+                    differences.join("; "),
+                )),
+                Ok(Err(error)) => CniAnswer::Failed(CniError::new(ErrorCode::KERNEL, error)),
+                // Dropping the reply answers "try again later".
+                Err(_) => return,
+            };
+            // The plugin may have gone.
+            let _gone = reply.send(answer);
+        });
+    }
+
+    fn take_ticket(&mut self, reply: oneshot::Sender<CniAnswer>) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, Waiting { reply, offered: None });
+        self.next_ticket
+    }
+
+    fn answer(&mut self, event: Event) {
+        let Some(waiting) = self.waiting.remove(&event.ticket) else { return };
+        if let Err(refusal) = &event.reply {
+            if let Some(key) = &waiting.offered {
+                self.handover.revoke(key);
+            }
+            tracing::warn!(%refusal, "request refused");
+        }
+        // The plugin may have gone; its retry gets the same answer.
+        let _gone = waiting.reply.send(event.reply.into());
+    }
+
+    fn view(&self, config_errors: Vec<String>) -> View {
+        View {
+            config: self.core.config().cloned(),
+            config_errors,
+            workloads: self.core.workloads().collect(),
+            counts: self.core.counts(),
+            ipam: self.core.ipam(Instant::now()),
+            speaker: self.core.speaker_config().ok(),
+            quarantined: self.core.quarantined().len(),
+            audit_mismatches: self.core.audit_mismatches(),
+        }
+    }
+}
+
+fn replace_if_new<T: PartialEq>(told: &mut T, new: T) -> bool {
+    let is_new = *told != new;
+    if is_new {
+        *told = new;
+    }
+    is_new
+}
+
+impl Publish for Outlets {
+    fn put_record(&mut self, record: &Workload) -> Result<(), StoreError> {
+        self.store.put(record)
+    }
+
+    fn remove_record(&mut self, id: &WorkloadId) -> Result<(), StoreError> {
+        self.store.remove(id)
+    }
+
+    fn link(&mut self, key: LinkKey, value: Option<LinkSpec>, revision: Revision) {
+        self.links.publish(key, value, revision);
+    }
+
+    fn route(&mut self, key: RouteKey, value: Option<RouteSpec>, revision: Revision) {
+        self.routes.publish(key, value, revision);
+    }
+
+    fn advert(&mut self, key: Prefix, value: Option<Originate>, revision: Revision) {
+        let withdrawn = value.is_none();
+        self.adverts.publish(key, value, revision);
+        if withdrawn {
+            self.withdrawals.publish(key, Some(()), revision);
+        }
+    }
+
+    fn endpoint(&mut self, key: EndpointKey, value: Option<LocalEndpoint>, revision: Revision) {
+        self.endpoints.publish(key, value, revision);
+    }
+
+    fn remote(&mut self, key: EndpointKey, value: Option<RemoteEndpoint>, revision: Revision) {
+        self.remotes.publish(key, value, revision);
+    }
+
+    fn policy(&mut self, key: PolicyId, value: Option<Arc<Policy>>, revision: Revision) {
+        self.policies.publish(key, value, revision);
+    }
+
+    fn complete(&mut self, table: Table) {
+        match table {
+            Table::Links => self.links.set_completeness(Completeness::Complete),
+            Table::Routes => self.routes.set_completeness(Completeness::Complete),
+            Table::Adverts => self.adverts.set_completeness(Completeness::Complete),
+            Table::Endpoints => self.endpoints.set_completeness(Completeness::Complete),
+            Table::Remotes => self.remotes.set_completeness(Completeness::Complete),
+            Table::Policies => self.policies.set_completeness(Completeness::Complete),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Answers to operators: collects what the lanes know and puts it into the JSON contract.
+
+use std::time::{Duration, Instant};
+
+use bgp::types::Prefix;
+use bgp::{Handle, RibQuery, RibRoute, RibView, State};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{bgp as speaker, policy as policies};
+use crate::core::WorkloadState;
+use crate::lane::core::View;
+use crate::lane::policy::Answers as PolicyAnswers;
+use crate::lane::reconciler::{Entry, Handle as TableHandle};
+use crate::model::{LinkKey, LinkSpec, RouteKey, RouteKind, RouteSpec};
+use crate::server::api;
+use crate::server::{AdminApi, ApiError, RouteQuery, RouteTarget};
+
+/// Everybody who knows something.
+#[derive(Clone)]
+pub(super) struct Answers {
+    pub(super) started: Instant,
+    pub(super) views: mpsc::Sender<oneshot::Sender<View>>,
+    pub(super) bgp: Handle,
+    pub(super) links: TableHandle<LinkKey, LinkSpec>,
+    pub(super) local_routes: TableHandle<RouteKey, RouteSpec>,
+    pub(super) learned_routes: TableHandle<RouteKey, RouteSpec>,
+    pub(super) policy: PolicyAnswers,
+    /// What the fabric lane found wrong with the node.
+    pub(super) problems: watch::Receiver<Vec<String>>,
+}
+
+fn gone<E>(_: E) -> ApiError {
+    ApiError::Unavailable("the daemon is starting or shutting down".to_owned())
+}
+
+impl Answers {
+    async fn view(&self) -> Result<View, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.views.send(reply).await.map_err(gone)?;
+        answer.await.map_err(gone)
+    }
+
+    fn clock() -> speaker::Clock {
+        speaker::Clock::new(jiff::Timestamp::now(), Instant::now())
+    }
+
+    /// Peers; none while the speaker waits for its configuration.
+    async fn peers(&self, view: &View) -> Vec<bgp::PeerStatus> {
+        if view.speaker.is_none() {
+            return Vec::new();
+        }
+        let asked = tokio::time::timeout(Duration::from_secs(2), self.bgp.peers());
+        asked.await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    async fn rib(&self, query: RibQuery) -> Result<Vec<RibRoute>, ApiError> {
+        self.bgp.rib(query).await.map_err(gone)
+    }
+
+    /// The paths of the longest prefix around an address.
+    async fn longest(
+        &self,
+        base: RibQuery,
+        address: std::net::IpAddr,
+    ) -> Result<Vec<RibRoute>, ApiError> {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        for len in (0..=most).rev() {
+            let Ok(prefix) = Prefix::new_masked(address, len) else { continue };
+            let found =
+                self.rib(RibQuery { prefix: Some(prefix), longer: false, ..base.clone() }).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The peer's name where its address was given.
+    async fn peer_name(&self, wanted: String) -> Result<String, ApiError> {
+        let peers = self.bgp.peers().await.map_err(gone)?;
+        let found = peers.iter().find(|p| p.name == wanted || p.address.to_string() == wanted);
+        found
+            .map(|peer| peer.name.clone())
+            .ok_or_else(|| ApiError::NotFound(format!("no peer {wanted}")))
+    }
+}
+
+impl AdminApi for Answers {
+    async fn status(&self) -> Result<api::Status, ApiError> {
+        let view = self.view().await?;
+        let peers = self.peers(&view).await;
+        let tables = [*self.local_routes.stats.borrow(), *self.learned_routes.stats.borrow()];
+        let links = *self.links.stats.borrow();
+        let nft = self.policy.stats();
+        let established = peers.iter().filter(|p| p.state == State::Established).count();
+        let mut status = api::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            bgp: api::BgpCounts { established, configured: peers.len() },
+            routes: api::RouteCounts {
+                programmed: tables.iter().map(|t| t.desired.saturating_sub(t.pending)).sum(),
+                pending: tables.iter().map(|t| t.pending.saturating_sub(t.failed)).sum(),
+                failed: tables.iter().map(|t| t.failed).sum(),
+            },
+            workloads: api::WorkloadCounts {
+                ready: view.counts.ready,
+                pending: view.counts.pending,
+                failed: view.counts.failed,
+            },
+            policy: api::PolicyCounts {
+                revision: nft.revision,
+                policies: nft.policies,
+                pending: nft.pending,
+            },
+            ..api::Status::default()
+        };
+        status.ipam = view.ipam.iter().map(block_use).collect();
+        status.kernel.in_sync =
+            tables.iter().all(|t| t.pending == 0) && links.pending == 0 && nft.pending == 0;
+        status.kernel.drift_repaired = nft.drifted + self.drift_repaired();
+        if let Some(config) = &view.config {
+            status.node.clone_from(&config.node.name);
+            status.as_number = config.node.asn.0;
+        }
+        if let Some(speaker) = &view.speaker {
+            status.router_id = speaker.router_id.to_string();
+        }
+        judge(&mut status, &view, &peers, &self.problems.borrow());
+        Ok(status)
+    }
+
+    async fn bgp_peers(&self) -> Result<Vec<api::BgpPeer>, ApiError> {
+        let view = self.view().await?;
+        let clock = Self::clock();
+        Ok(self.peers(&view).await.iter().map(|peer| speaker::peer(peer, clock)).collect())
+    }
+
+    async fn bgp_routes(&self, query: RouteQuery) -> Result<Vec<api::BgpRoute>, ApiError> {
+        let view = match (query.from, query.rejected) {
+            (Some(peer), rejected) => {
+                RibView::Received { peer: self.peer_name(peer).await?, rejected }
+            }
+            (None, true) => RibView::Rejected,
+            (None, false) => RibView::Loc,
+        };
+        let base = RibQuery { family: query.family, prefix: None, longer: query.longer, view };
+        let found = match query.target {
+            Some(RouteTarget::Address(address)) => self.longest(base, address).await?,
+            Some(RouteTarget::Prefix(prefix)) => {
+                self.rib(RibQuery { prefix: Some(prefix), ..base }).await?
+            }
+            None => self.rib(base).await?,
+        };
+        Ok(found.iter().map(speaker::route).collect())
+    }
+
+    async fn bgp_why(&self, prefix: Prefix) -> Result<api::BgpWhy, ApiError> {
+        let steps = self.bgp.why(prefix).await.map_err(gone)?;
+        let steps = steps.iter().map(speaker::why_step).collect();
+        Ok(api::BgpWhy { prefix: prefix.to_string(), steps })
+    }
+
+    async fn routes(&self) -> Result<Vec<api::Route>, ApiError> {
+        let mut entries = self.local_routes.table().await;
+        entries.extend(self.learned_routes.table().await);
+        entries.sort_by_key(|entry| entry.key);
+        Ok(entries.iter().map(route).collect())
+    }
+
+    async fn workloads(&self) -> Result<Vec<api::Workload>, ApiError> {
+        Ok(self.view().await?.workloads.iter().map(workload).collect())
+    }
+
+    async fn ipam(&self) -> Result<Vec<api::IpamBlock>, ApiError> {
+        let blocks = self.view().await?.ipam;
+        Ok(blocks
+            .iter()
+            .map(|b| api::IpamBlock {
+                pool: b.pool.clone(),
+                cidr: b.prefix.to_string(),
+                total: b.total.into(),
+                in_use: b.in_use.into(),
+                reserved: b.reserved.into(),
+                cooling: b.cooling.into(),
+                free: b.free.into(),
+            })
+            .collect())
+    }
+
+    async fn policies(&self) -> Result<Vec<api::Policy>, ApiError> {
+        let list = self.policy.list().await.ok_or(()).map_err(gone)?;
+        Ok(list.iter().map(|(summary, _)| policies::summary(summary)).collect())
+    }
+
+    async fn policy(&self, name: String) -> Result<api::PolicyDetail, ApiError> {
+        let list = self.policy.list().await.ok_or(()).map_err(gone)?;
+        let found = list.iter().find(|(_, policy)| policy.id.to_string() == name);
+        found
+            .map(|(summary, policy)| policies::detail(summary, policy))
+            .ok_or_else(|| ApiError::NotFound(format!("no policy {name}")))
+    }
+}
+
+impl Answers {
+    /// Dumps and hints that led to a write of something that was there before.
+    fn drift_repaired(&self) -> u64 {
+        let repaired = |stats: reconcile::Stats| stats.drifted;
+        repaired(*self.links.stats.borrow())
+            + repaired(*self.local_routes.stats.borrow())
+            + repaired(*self.learned_routes.stats.borrow())
+    }
+}
+
+/// Ready, degraded, and why.
+fn judge(status: &mut api::Status, view: &View, peers: &[bgp::PeerStatus], problems: &[String]) {
+    let mut reasons = Vec::new();
+    let has_config = view.config.is_some();
+    reasons.extend(view.config_errors.iter().map(|e| format!("configuration refused: {e}")));
+    if !has_config {
+        reasons.push("no good configuration was loaded yet".to_owned());
+    }
+    for peer in peers.iter().filter(|p| p.state != State::Established) {
+        let why = peer.last_down.as_ref().map(|down| format!(": {}", down.reason.as_str()));
+        reasons.push(format!("peer {} {}{}", peer.name, peer.state, why.unwrap_or_default()));
+    }
+    if status.routes.failed > 0 {
+        reasons.push(format!("{} routes refused by the kernel", status.routes.failed));
+    }
+    if status.workloads.failed > 0 {
+        reasons.push(format!("{} workloads failed", status.workloads.failed));
+    }
+    if view.quarantined > 0 {
+        reasons.push(format!("{} workload records set aside", view.quarantined));
+    }
+    if view.audit_mismatches > 0 {
+        reasons.push(format!("{} keys corrected by the audit", view.audit_mismatches));
+    }
+    reasons.extend(problems.iter().cloned());
+    status.ready = has_config && status.policy.pending == 0 && view.speaker.is_some();
+    status.degraded = !reasons.is_empty();
+    status.reasons = reasons;
+}
+
+fn block_use(b: &crate::ipam::BlockUsage) -> api::BlockUse {
+    api::BlockUse { block: b.prefix.to_string(), used: b.in_use.into(), total: b.total.into() }
+}
+
+fn route(entry: &Entry<RouteKey, RouteSpec>) -> api::Route {
+    let next_hops = match &entry.value.kind {
+        RouteKind::Device { dev } => {
+            vec![api::RouteNextHop { via: None, dev: dev.clone(), weight: 1 }]
+        }
+        RouteKind::Gateways(hops) => hops
+            .iter()
+            .map(|hop| api::RouteNextHop {
+                via: Some(hop.via),
+                dev: hop.dev.clone(),
+                weight: hop.weight,
+            })
+            .collect(),
+        RouteKind::Blackhole => Vec::new(),
+    };
+    api::Route {
+        prefix: entry.key.prefix.to_string(),
+        family: speaker::family_name(entry.key.prefix.family()).to_owned(),
+        protocol: entry.value.protocol,
+        table: entry.key.table,
+        metric: entry.key.metric,
+        next_hops,
+        state: entry.state.as_str().to_owned(),
+    }
+}
+
+fn workload(view: &crate::core::WorkloadView) -> api::Workload {
+    let record = &view.record;
+    let reason = match &view.state {
+        WorkloadState::Failed(reason) => Some(reason.clone()),
+        WorkloadState::Ready | WorkloadState::Pending | WorkloadState::Leaving => None,
+    };
+    api::Workload {
+        id: record.id.to_string(),
+        container_id: record.id.container_id().to_owned(),
+        if_name: record.id.ifname().to_owned(),
+        namespace: record.namespace.clone(),
+        pod: record.name.clone(),
+        addresses: record.addresses().collect(),
+        mac: record.mac.to_string(),
+        mtu: record.mtu,
+        host_interface: record.host_interface.clone(),
+        labels: record.labels.clone(),
+        state: view.state.as_str().to_owned(),
+        reason,
+    }
+}
