@@ -50,6 +50,13 @@ struct Link {
     cancel: CancellationToken,
 }
 
+/// What a task works for.
+#[derive(Clone, Copy)]
+enum Owner {
+    Connection(ConnId),
+    Listener(SocketAddr),
+}
+
 /// What a finished attempt to connect leaves.
 struct Dialled {
     conn: ConnId,
@@ -67,8 +74,7 @@ pub(super) struct Driver {
     revision: Revision,
     links: HashMap<ConnId, Link>,
     tasks: JoinSet<()>,
-    /// Which connection a task belongs to; listeners belong to none.
-    owners: HashMap<Id, ConnId>,
+    owners: HashMap<Id, Owner>,
     listeners: Vec<(SocketAddr, CancellationToken)>,
     wanted: Vec<SocketAddr>,
     listen_at: Option<Instant>,
@@ -280,7 +286,7 @@ impl Driver {
             // The owner may have gone meanwhile; then the socket just closes.
             let _ = to.send(Dialled { conn, ttl, result }).await;
         });
-        self.owners.insert(task.id(), conn);
+        self.owners.insert(task.id(), Owner::Connection(conn));
         self.links.insert(conn, Link { chunks: None, cancel });
     }
 
@@ -324,8 +330,8 @@ impl Driver {
         let to = &self.events.0;
         let reader = self.tasks.spawn(conn::read(conn, read, to.clone(), cancel.clone()));
         let writer = self.tasks.spawn(conn::write(conn, write, queue, to.clone(), cancel.clone()));
-        self.owners.insert(reader.id(), conn);
-        self.owners.insert(writer.id(), conn);
+        self.owners.insert(reader.id(), Owner::Connection(conn));
+        self.owners.insert(writer.id(), Owner::Connection(conn));
         self.links.insert(conn, Link { chunks: Some(chunks), cancel });
     }
 
@@ -357,12 +363,21 @@ impl Driver {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
         };
-        let conn = self.owners.remove(&id);
-        if let (Some(conn), Err(error)) = (conn, joined)
-            && error.is_panic()
-        {
-            tracing::error!(%error, "connection task failed");
-            self.speaker.handle_input(PeerEvent::Broken { conn }, now);
+        let owner = self.owners.remove(&id);
+        let Err(error) = joined else { return };
+        if !error.is_panic() {
+            return;
+        }
+        tracing::error!(%error, "task failed");
+        match owner {
+            Some(Owner::Connection(conn)) => {
+                self.speaker.handle_input(PeerEvent::Broken { conn }, now);
+            }
+            Some(Owner::Listener(address)) => {
+                self.listeners.retain(|(open, _)| *open != address);
+                self.listen_at = Some(now + LISTEN_RETRY);
+            }
+            None => {}
         }
     }
 
@@ -387,7 +402,8 @@ impl Driver {
                 Ok(socket) => {
                     let cancel = CancellationToken::new();
                     let to = self.accepted.0.clone();
-                    self.tasks.spawn(listener::accept(socket, to, cancel.clone()));
+                    let task = self.tasks.spawn(listener::accept(socket, to, cancel.clone()));
+                    self.owners.insert(task.id(), Owner::Listener(address));
                     self.listeners.push((address, cancel));
                     tracing::info!(%address, "listening");
                 }

@@ -239,6 +239,8 @@ fn count(counts: &mut Vec<Counts>, source: SourceId, change: impl FnOnce(&mut Co
 pub(crate) struct Rib {
     v4: LocRib<Prefix4>,
     v6: LocRib<Prefix6>,
+    /// The family whose turn it is to be decided.
+    v6_next: bool,
 }
 
 impl Rib {
@@ -270,14 +272,23 @@ impl Rib {
         self.v6.reimport(|key, path| check(Prefix::V6(key), path));
     }
 
-    /// See [`LocRib::decide_next`]; IPv4 first.
+    /// See [`LocRib::decide_next`]; the families take turns, so neither can hold up the other.
     pub(crate) fn decide_next(
         &mut self,
         max_paths: usize,
         source: impl Fn(SourceId) -> SourceInfo,
     ) -> Option<Prefix> {
-        let v4 = self.v4.decide_next(max_paths, &source).map(Prefix::V4);
-        v4.or_else(|| self.v6.decide_next(max_paths, &source).map(Prefix::V6))
+        self.v6_next = !self.v6_next;
+        for v6 in [self.v6_next, !self.v6_next] {
+            let decided = match v6 {
+                false => self.v4.decide_next(max_paths, &source).map(Prefix::V4),
+                true => self.v6.decide_next(max_paths, &source).map(Prefix::V6),
+            };
+            if decided.is_some() {
+                return decided;
+            }
+        }
+        None
     }
 
     /// See [`LocRib::paths`].
@@ -303,6 +314,11 @@ impl Rib {
     /// Prefixes waiting for a decision.
     pub(crate) fn pending(&self) -> usize {
         self.v4.pending() + self.v6.pending()
+    }
+
+    /// After so many decisions everything that waits now is decided, whatever comes meanwhile.
+    pub(crate) fn backlog(&self) -> usize {
+        2 * self.v4.pending().max(self.v6.pending())
     }
 
     /// Prefixes with a path.

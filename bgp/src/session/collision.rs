@@ -3,9 +3,14 @@
 //!
 //! Both sides must come to the same answer although they see the events in a different order,
 //! so the answer depends only on the two identities and never on timing. What timing could still
-//! spoil is a side that is already Established on the loser while the other closes it. Therefore
-//! a losing connection never becomes Established while a rival is connected: it waits in
-//! OpenConfirm until the rival has gone or has carried an OPEN.
+//! spoil is a side that is already Established on the loser while the other closes it. Three
+//! rules prevent that:
+//!
+//! 1. An OPEN on the connection that should survive closes all others.
+//! 2. An OPEN on another one is held: our KEEPALIVE, without which the peer cannot become
+//!    Established there, is withheld until the rival is gone, or has said nothing for two seconds.
+//! 3. Once our KEEPALIVE is out on a connection, newcomers are closed without an OPEN, and
+//!    without an OPEN of ours the peer cannot choose them.
 
 use super::state::Direction;
 use crate::types::{Asn, BgpId};

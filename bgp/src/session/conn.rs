@@ -32,11 +32,6 @@ impl Phase {
             Self::Established => State::Established,
         }
     }
-
-    /// True once the peer may be Established on this connection.
-    pub(crate) const fn is_committed(self) -> bool {
-        matches!(self, Self::OpenConfirm | Self::Established)
-    }
 }
 
 /// One connection.

@@ -7,9 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::feed::PathSet;
+use super::io::{Accepted, Dial, Event, PeerEvent, Transmit};
 use super::originate::Originate;
 use super::peer::Peer;
 use super::restart::Sync;
@@ -23,119 +22,6 @@ use crate::wire::{self, Message, Notification, NotificationCode};
 
 /// Prefixes decided and advertised per turn, so that a full table cannot hold up a timer.
 pub(super) const PREFIXES_PER_TURN: usize = 512;
-
-/// Something happened to a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PeerEvent {
-    /// A dialled connection is connected.
-    Connected {
-        /// The connection.
-        conn: ConnId,
-        /// Our end of it.
-        local: IpAddr,
-    },
-    /// A connection could not be made.
-    ConnectFailed {
-        /// The connection.
-        conn: ConnId,
-        /// Why, for people.
-        error: String,
-    },
-    /// One whole message arrived, as cut by [`wire::frame`]; or a header that it refused.
-    Received {
-        /// The connection.
-        conn: ConnId,
-        /// The message with its header.
-        message: Bytes,
-    },
-    /// Chunks were written.
-    Written {
-        /// The connection.
-        conn: ConnId,
-        /// How many.
-        chunks: usize,
-    },
-    /// The peer closed the connection, or it broke.
-    Closed {
-        /// The connection.
-        conn: ConnId,
-        /// Why, for people; empty for an orderly close.
-        error: String,
-    },
-    /// The task that reads the connection failed.
-    Broken {
-        /// The connection.
-        conn: ConnId,
-    },
-}
-
-impl PeerEvent {
-    const fn conn(&self) -> ConnId {
-        match self {
-            Self::Connected { conn, .. }
-            | Self::ConnectFailed { conn, .. }
-            | Self::Received { conn, .. }
-            | Self::Written { conn, .. }
-            | Self::Closed { conn, .. }
-            | Self::Broken { conn } => *conn,
-        }
-    }
-}
-
-/// Something to do for the owner of the sockets, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transmit {
-    /// Connect.
-    Dial(Dial),
-    /// Write one chunk of whole messages; report it as [`PeerEvent::Written`].
-    Send {
-        /// The connection.
-        conn: ConnId,
-        /// The messages.
-        chunk: Bytes,
-    },
-    /// Close after everything sent is written, or stop connecting. Nothing more is heard of it.
-    Close {
-        /// The connection.
-        conn: ConnId,
-    },
-}
-
-/// A connection to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dial {
-    /// The number it gets.
-    pub conn: ConnId,
-    /// Where to.
-    pub remote: SocketAddr,
-    /// From which address.
-    pub local: Option<IpAddr>,
-    /// TTL of its packets; the system's when absent.
-    pub ttl: Option<u8>,
-}
-
-/// A connection the speaker wants to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// The number it gets.
-    pub conn: ConnId,
-    /// TTL of its packets; the system's when absent.
-    pub ttl: Option<u8>,
-}
-
-/// News for the rest of the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The best paths of a prefix; none when no learned path is used.
-    BestPaths {
-        /// The prefix.
-        prefix: Prefix,
-        /// Its learned paths.
-        paths: Option<Arc<PathSet>>,
-    },
-    /// Every prefix of the peers configured at the start has been an event; comes once.
-    Synced,
-}
 
 /// A BGP speaker without sockets and clock.
 ///
@@ -421,7 +307,7 @@ impl Speaker {
             peer.heard |= complete && !families.is_empty();
             all_heard &= peer.heard;
         }
-        if self.sync.update(all_heard, now) {
+        if self.sync.update(all_heard, self.rib.backlog(), now) {
             tracing::info!(all_heard, "first synchronisation ended");
             let bits = self.sync.bits();
             for peer in self.peers.iter_mut().flatten() {

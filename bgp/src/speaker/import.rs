@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::{Event, Speaker};
+use super::core::Speaker;
 use super::feed::{LearnedPath, PathSet};
+use super::io::Event;
 use crate::filter::Facts;
 use crate::rib::{AttrSet, Path, SourceId, Verdict};
 use crate::types::{Family, FamilySet, Prefix};
@@ -81,7 +82,7 @@ impl Speaker {
             self.events.push_back(Event::BestPaths { prefix, paths });
             left -= 1;
         }
-        if self.sync.settle(self.rib.pending()) {
+        if self.sync.settle(limit - left, self.rib.pending()) {
             self.stats.synced = true;
             self.events.push_back(Event::Synced);
         }

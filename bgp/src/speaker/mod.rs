@@ -16,15 +16,17 @@ mod core;
 mod export;
 mod feed;
 mod import;
+mod io;
 mod originate;
 mod peer;
 mod query;
 mod restart;
 mod status;
 
-pub use core::{Accepted, Dial, Event, PeerEvent, Speaker, Transmit};
+pub use core::Speaker;
 
 pub use feed::{LearnedPath, PathSet};
+pub use io::{Accepted, Dial, Event, PeerEvent, Transmit};
 pub use originate::Originate;
 pub use status::{
     DownStatus, FamilyStatus, MessageCounts, PeerKind, PeerStatus, RestartStatus, RibQuery,

@@ -22,8 +22,9 @@ use crate::types::FamilySet;
 enum Progress {
     /// Some peer has not been heard in full.
     Waiting { until: Instant },
-    /// All were heard (or waited for); the last decisions are being made.
-    Settling,
+    /// All were heard (or waited for); so many decisions are left to make. What comes in from
+    /// now on does not count: a peer that never rests cannot keep us from completing.
+    Settling { left: usize },
     /// The picture is complete, for good.
     Done,
 }
@@ -49,31 +50,32 @@ impl Sync {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.progress {
             Progress::Waiting { until } => Some(until),
-            Progress::Settling | Progress::Done => None,
+            Progress::Settling { .. } | Progress::Done => None,
         }
     }
 
-    /// Ends the wait if all peers were heard or time is up; true when it ended now.
-    pub(super) fn update(&mut self, all_heard: bool, now: Instant) -> bool {
+    /// Ends the wait if all peers were heard or time is up; true when it ended now. `backlog` is
+    /// the number of decisions that belong to what was heard.
+    pub(super) fn update(&mut self, all_heard: bool, backlog: usize, now: Instant) -> bool {
         let ends = self.deadline().is_some_and(|until| all_heard || until <= now);
         if ends {
-            self.progress = Progress::Settling;
+            self.progress = Progress::Settling { left: backlog };
         }
         ends
     }
 
-    /// Completes once nothing waits for a decision; true when it completed now.
-    pub(super) fn settle(&mut self, pending: usize) -> bool {
-        let completes = self.progress == Progress::Settling && pending == 0;
-        if completes {
-            self.progress = Progress::Done;
-        }
+    /// Counts decisions; true when the picture is complete with them. `pending` is what waits.
+    pub(super) fn settle(&mut self, decided: usize, pending: usize) -> bool {
+        let Progress::Settling { left } = self.progress else { return false };
+        let left = left.saturating_sub(decided);
+        let completes = left == 0 || pending == 0;
+        self.progress = if completes { Progress::Done } else { Progress::Settling { left } };
         completes
     }
 
     /// True between the end of the wait and completion.
     pub(super) fn is_settling(&self) -> bool {
-        self.progress == Progress::Settling
+        matches!(self.progress, Progress::Settling { .. })
     }
 
     /// What an OPEN sent now says about our restart.
@@ -88,5 +90,46 @@ impl Sync {
                 RestartBits { restarting: true, forwarding: forwarding_kept }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn what_comes_in_while_settling_does_not_keep_it_from_completing() {
+        let now = Instant::now();
+        let mut sync = Sync::new(Start::Cold, LIMIT, now);
+        assert!(!sync.settle(100, 0), "not before all were heard");
+        assert!(!sync.update(false, 0, now));
+        assert!(sync.update(true, 1000, now));
+        assert!(!sync.settle(512, 5000));
+        assert!(sync.is_settling());
+        assert!(sync.settle(512, 5000));
+        assert!(!sync.is_settling() && !sync.settle(512, 0), "once");
+    }
+
+    #[test]
+    fn an_empty_queue_completes_as_well() {
+        let now = Instant::now();
+        let mut sync = Sync::new(Start::Cold, LIMIT, now);
+        assert!(sync.update(false, 1000, now + LIMIT));
+        assert!(sync.settle(3, 0));
+    }
+
+    #[test]
+    fn only_a_restart_defers_and_only_until_the_wait_is_over() {
+        let now = Instant::now();
+        let kept = FamilySet::ALL;
+        let mut sync = Sync::new(Start::Restarted { forwarding_kept: kept }, LIMIT, now);
+        assert!(sync.defers());
+        assert_eq!(sync.bits(), RestartBits { restarting: true, forwarding: kept });
+        sync.update(false, 0, now + LIMIT);
+        assert!(!sync.defers());
+        assert_eq!(sync.bits(), RestartBits { restarting: false, forwarding: kept });
+        assert!(!Sync::new(Start::Cold, LIMIT, now).defers());
     }
 }
