@@ -218,6 +218,14 @@ where
         .await;
     }
 
+    /// Whether the base ruleset is in force: interfaces of workloads are closed unless dispatched.
+    ///
+    /// Looks at every object that is wanted.
+    pub fn is_closed(&self) -> bool {
+        let mut base = self.driver.desired().filter(|(id, _)| id.is_fixed());
+        base.all(|(id, content)| self.driver.has(id) == Some(content))
+    }
+
     /// Where to tell that somebody may have changed the table.
     pub fn hints(&self) -> &Hints<ObjectId> {
         &self.hints

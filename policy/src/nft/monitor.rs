@@ -95,3 +95,6 @@ pub(crate) enum Watch {
     /// Tried and failed; the audit has to find them.
     Failed,
 }
+
+#[cfg(test)]
+mod tests;

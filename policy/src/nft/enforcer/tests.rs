@@ -34,7 +34,8 @@ struct Bench {
 impl Bench {
     fn new(target: Memory) -> Self {
         let (inputs, status) = (Inputs::default(), Mailbox::new());
-        let config = EnforcerConfig { max_batch: 4, ..EnforcerConfig::default() };
+        // One object at a time: what is not waited for is seen missing.
+        let config = EnforcerConfig { max_batch: 1, ..EnforcerConfig::default() };
         let enforcer = Enforcer::new(&config, target, inputs.clone(), status.clone());
         Self { enforcer, inputs, status, now: Instant::now() }
     }

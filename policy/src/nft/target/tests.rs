@@ -64,3 +64,14 @@ fn a_kernel_that_does_not_say_which_element_is_asked_one_by_one() {
     assert_eq!(target.stats().refusals, 2);
     assert_eq!(target.dump().unwrap().len(), 501);
 }
+
+#[test]
+fn what_is_missing_since_it_was_refused_is_not_at_fault() {
+    let refusal = |message, errno| Refusal { about: About::Message(message), errno, offset: None };
+    let refusals = [refusal(0, Errno::NOENT), refusal(1, Errno::RANGE), refusal(2, Errno::NOENT)];
+    assert_eq!(first_causes(&refusals).collect::<Vec<_>>(), [&refusals[1]]);
+    let missing = [refusal(0, Errno::NOENT), refusal(1, Errno::NOENT)];
+    assert_eq!(first_causes(&missing).count(), 2);
+    let deep = [refusal(0, Errno::MLINK), refusal(1, Errno::LOOP), refusal(2, Errno::INVAL)];
+    assert_eq!(first_causes(&deep).collect::<Vec<_>>(), [&deep[0], &deep[2]]);
+}
