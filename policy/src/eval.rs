@@ -154,7 +154,8 @@ impl World<'_> {
             return Reason::ForbiddenSender;
         }
         let own = endpoint.is_some_and(|e| e.addresses().contains(&packet.source));
-        if self.anti_spoofing && !own && !is_link_local_discovery(packet) {
+        let with_gateway = is_link_local_discovery(packet) || is_link_local_echo(packet);
+        if self.anti_spoofing && !own && !with_gateway {
             return Reason::SpoofedSource;
         }
         if to_node && is_neighbour_discovery(packet) {
@@ -293,3 +294,15 @@ fn is_link_local_discovery(packet: &Packet) -> bool {
         && (source.is_unicast_link_local()
             || (source.is_unspecified() && packet.icmp_type == Some(135)))
 }
+
+/// An echo request between link-local addresses, which never leaves the link.
+fn is_link_local_echo(packet: &Packet) -> bool {
+    let link_local =
+        |address| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    link_local(packet.source)
+        && link_local(packet.destination)
+        && (packet.protocol, packet.icmp_type) == (Protocol::ICMPV6, Some(128))
+}
+
+#[cfg(test)]
+mod tests;

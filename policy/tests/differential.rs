@@ -205,8 +205,9 @@ fn packet() -> impl Strategy<Value = Packet> {
         8 => address(),
         1 => select(vec!["fe80::7", "::", "0.0.0.0"]).prop_map(|text| text.parse().unwrap()),
     ];
+    let destination = prop_oneof![8 => address(), 1 => Just("fe80::1".parse().unwrap())];
     let ports = (select(&PORTS[..]), select(&PORTS[..]));
-    (place(), place(), source, address(), protocol(), ports, icmp)
+    (place(), place(), source, destination, protocol(), ports, icmp)
         .prop_filter("one family", |packet| packet.2.is_ipv4() == packet.3.is_ipv4())
         .prop_filter("some way", |packet| (&packet.0, &packet.1) != (&Place::Node, &Place::Node))
         .prop_map(|(from, to, source, destination, protocol, ports, icmp)| Packet {

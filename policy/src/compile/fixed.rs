@@ -105,17 +105,22 @@ fn antispoof(options: &CompileOptions) -> Vec<Rule> {
         let own = vec![Match::Family(family), Match::SourceIn { family, set }];
         rules.push(rule(own, Target::Accept));
     }
-    // Neighbour discovery with the gateway: from link-local addresses, and from none at all while
-    // an address is checked for duplicates.
-    let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
-    for (kind, network, length) in [
-        (icmpv6::NEIGHBOUR_SOLICITATION, link_local, 10),
-        (icmpv6::NEIGHBOUR_SOLICITATION, Ipv6Addr::UNSPECIFIED, 128),
-        (icmpv6::NEIGHBOUR_ADVERTISEMENT, link_local, 10),
+    // With the gateway, which is never beyond the link: neighbour discovery from link-local
+    // addresses, and from none at all while an address is checked for duplicates; and echo.
+    let link_local = (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+    let none = (Ipv6Addr::UNSPECIFIED, 128);
+    for (kind, source, destination) in [
+        (icmpv6::NEIGHBOUR_SOLICITATION, link_local, None),
+        (icmpv6::NEIGHBOUR_SOLICITATION, none, None),
+        (icmpv6::NEIGHBOUR_ADVERTISEMENT, link_local, None),
+        (icmpv6::ECHO_REQUEST, link_local, Some(link_local)),
     ] {
         let mut matches = of_icmpv6(kind);
-        let network = network.into();
-        matches.push(Match::AddressNet { side: Side::Source, network, length, negated: false });
+        let ends = [(Side::Source, Some(source)), (Side::Destination, destination)];
+        for (side, network, length) in ends.into_iter().filter_map(|(s, n)| Some((s, n?.0, n?.1))) {
+            let network = network.into();
+            matches.push(Match::AddressNet { side, network, length, negated: false });
+        }
         rules.push(rule(matches, Target::Accept));
     }
     rules.push(dropped(Vec::new(), "source does not belong to the workload"));
