@@ -102,7 +102,6 @@ impl AsPath {
         let width = if as4 { 4 } else { 2 };
         let mut octets = SmallVec::with_capacity(value.len() * 4 / width);
         let mut cursor = Cursor::new(value, 0);
-        let mut hops = 0;
         while !cursor.is_empty() {
             let [kind, count] = cursor.array().ok_or(AttrErrorKind::Segment)?;
             let members = cursor.take(usize::from(count) * width).ok_or(AttrErrorKind::Segment)?;
@@ -118,14 +117,10 @@ impl AsPath {
                 chunks::<2>(members)
                     .for_each(|[high, low]| octets.extend_from_slice(&[0, 0, high, low]));
             }
-            hops += usize::from(count);
         }
         let path = Self { octets };
         if path.contains(Asn::ZERO) {
             return Err(AttrErrorKind::Value);
-        }
-        if hops > MAX_HOPS {
-            return Err(AttrErrorKind::TooManyHops(u16::try_from(hops).unwrap_or(u16::MAX)));
         }
         Ok(path)
     }
@@ -201,24 +196,20 @@ impl AsPath {
         let Some(mut lacking) = self.hops().checked_sub(as4.hops()) else {
             return self.clone();
         };
-        let mut path = Self::default();
+        let mut joiner = Joiner::with_capacity(self.octets.len() + as4.octets.len());
         for segment in self.segments() {
             if lacking == 0 {
                 break;
             }
             let members = match segment.kind {
-                SegmentKind::Set => segment.asns().len(),
-                SegmentKind::Sequence => lacking.min(segment.asns().len()),
+                SegmentKind::Set => segment.octets.len(),
+                SegmentKind::Sequence => segment.octets.len().min(lacking * 4),
             };
             lacking = lacking.saturating_sub(segment.hops());
-            let asns: SmallVec<[Asn; 16]> = segment.asns().take(members).collect();
-            path.push_joined(segment.kind, &asns);
+            joiner.push(segment.kind, segment.octets.get(..members).unwrap_or_default());
         }
-        for segment in as4.segments() {
-            let asns: SmallVec<[Asn; 16]> = segment.asns().collect();
-            path.push_joined(segment.kind, &asns);
-        }
-        path
+        as4.segments().for_each(|segment| joiner.push(segment.kind, segment.octets));
+        Self { octets: joiner.octets }
     }
 
     /// How many AS numbers the path has, members of sets counted one by one.
@@ -261,21 +252,36 @@ impl AsPath {
             members.iter().for_each(|asn| self.octets.extend_from_slice(&asn.0.to_be_bytes()));
         }
     }
+}
 
-    /// Appends a segment, as part of the last one if both are sequences and fit together.
-    fn push_joined(&mut self, kind: SegmentKind, asns: &[Asn]) {
-        let last = self.segments().last().filter(|last| {
-            kind == SegmentKind::Sequence
-                && last.kind == kind
-                && last.asns().len() + asns.len() <= MAX_SEGMENT
-        });
-        let Some(last) = last else {
-            return self.push(kind, asns);
+/// Puts segments together, neighbouring sequences into one where they fit.
+struct Joiner {
+    octets: SmallVec<[u8; 22]>,
+    /// Where the last segment begins.
+    last: usize,
+}
+
+impl Joiner {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { octets: SmallVec::with_capacity(capacity), last: 0 }
+    }
+
+    /// Appends members in four-octet encoding; there are at most 255.
+    fn push(&mut self, kind: SegmentKind, members: &[u8]) {
+        let Ok(count) = u8::try_from(members.len() / 4) else { return };
+        let joined = match self.octets.get_mut(self.last..) {
+            Some([last_kind, last_count, ..])
+                if kind == SegmentKind::Sequence && *last_kind == kind.number() =>
+            {
+                last_count.checked_add(count).map(|sum| *last_count = sum)
+            }
+            _ => None,
         };
-        let joined: SmallVec<[Asn; 16]> = last.asns().chain(asns.iter().copied()).collect();
-        let keep = self.octets.len() - last.octets.len() - 2;
-        self.octets.truncate(keep);
-        self.push(kind, &joined);
+        if joined.is_none() {
+            self.last = self.octets.len();
+            self.octets.extend_from_slice(&[kind.number(), count]);
+        }
+        self.octets.extend_from_slice(members);
     }
 }
 

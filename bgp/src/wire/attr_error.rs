@@ -42,14 +42,14 @@ impl AttrError {
         match self.kind {
             AttrErrorKind::Repeated | AttrErrorKind::Unexpected => true,
             // RFC 7606 §7.6, §7.7; RFC 6793 §6.
-            AttrErrorKind::Length(_)
-            | AttrErrorKind::Value
-            | AttrErrorKind::Segment
-            | AttrErrorKind::TooManyHops(_) => matches!(
+            AttrErrorKind::Length(_) | AttrErrorKind::Value | AttrErrorKind::Segment => matches!(
                 self.code,
                 code::ATOMIC_AGGREGATE | code::AGGREGATOR | code::AS4_PATH | code::AS4_AGGREGATOR
             ),
-            AttrErrorKind::Flags(_) | AttrErrorKind::Missing | AttrErrorKind::Overrun => false,
+            AttrErrorKind::Flags(_)
+            | AttrErrorKind::Missing
+            | AttrErrorKind::Overrun
+            | AttrErrorKind::TooManyHops(_) => false,
         }
     }
 

@@ -185,6 +185,60 @@ fn long_path() -> Vec<u8> {
     body
 }
 
+/// Messages of almost 4096 octets of which each part is as small as it can be.
+pub(crate) fn worst() -> Vec<(CodecCtx, Vec<u8>)> {
+    let as4 = CodecCtx { as4: true, ebgp: false, families: FamilySet::ALL, ..CodecCtx::default() };
+    let two_octet = CodecCtx { as4: false, ..as4 };
+    let long = |flags: &str, code: u8, value: Vec<u8>| {
+        let mut attr = hex(flags);
+        attr.push(code);
+        attr.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+        attr.extend(value);
+        attr
+    };
+    let base = hex("40010100 40020602010000fe4d 400304c0000201");
+    let base2 = hex("40010100 400304c0000201");
+    let update = |ctx, attrs: &[&[u8]], nlri: &[u8]| {
+        let attrs = attrs.concat();
+        let mut body = vec![0, 0];
+        body.extend_from_slice(&u16::try_from(attrs.len()).unwrap().to_be_bytes());
+        body.extend(attrs);
+        body.extend_from_slice(nlri);
+        (ctx, Seed::new(ctx, 2, &body, 1).octets)
+    };
+    let some = hex("18cb0071");
+    let each_unknown: Vec<u8> =
+        (33..=255).chain(19..=31).flat_map(|code: u8| [0xc0, code, 0]).collect();
+    let single2: Vec<u8> = [2, 1, 0, 7].repeat(500);
+    let single4: Vec<u8> = [2, 1, 0, 1, 0, 7].repeat(320);
+    let sets4: Vec<u8> = [1, 1, 0, 1, 0, 7].repeat(320);
+    let mut open = hex("04 fde8 00b4 0a000001 ffff");
+    let capabilities: Vec<u8> = [99, 0].repeat(2000);
+    open.extend_from_slice(&u16::try_from(capabilities.len() + 3).unwrap().to_be_bytes());
+    open.push(2);
+    open.extend_from_slice(&u16::try_from(capabilities.len()).unwrap().to_be_bytes());
+    open.extend(capabilities);
+    let wide: Vec<u8> = (0..1000_u32).rev().flat_map(|id| (id | 1 << 31).to_be_bytes()).collect();
+    vec![
+        (as4, Seed::new(as4, 1, &open, 1).octets),
+        update(as4, &[&base, &each_unknown, &each_unknown, &each_unknown], &some),
+        update(as4, &[&base, &[0xc0, 99, 0].repeat(1300)], &some),
+        update(as4, &[&base, &long("d0", 8, wide[..3996].to_vec())], &some),
+        update(as4, &[&base, &long("d0", 16, wide[..3992].to_vec())], &some),
+        update(as4, &[&base, &long("d0", 32, wide[..3996].to_vec())], &some),
+        update(as4, &[&base, &long("90", 10, wide[..3996].to_vec())], &some),
+        update(
+            two_octet,
+            &[&base2, &long("50", 2, single2.clone()), &long("d0", 17, single4)],
+            &some,
+        ),
+        update(two_octet, &[&base2, &long("50", 2, single2), &long("d0", 17, sets4)], &some),
+        update(as4, &[&base2, &long("50", 2, [1, 1, 0, 0, 0, 7].repeat(600))], &some),
+        update(as4, &[&base], &[0; 4000]),
+        update(as4, &[&hex("80040100")], &[8, 10].repeat(2000)),
+    ]
+}
+
 /// One of each kind, for all sessions.
 pub(crate) fn all() -> Vec<Seed> {
     let as4 = CodecCtx { as4: true, families: FamilySet::ALL, ..CodecCtx::default() };

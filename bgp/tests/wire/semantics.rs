@@ -3,8 +3,8 @@
 
 use bgp::types::{Asn, Family, FamilySet, Prefix};
 use bgp::wire::{
-    self, AsPath, Attributes, CodecCtx, EncodeError, NextHop, Nlri, Outcome, Partial, UpdateView,
-    code,
+    self, Aggregator, AsPath, Attributes, CodecCtx, EncodeError, NextHop, Nlri, Outcome, Partial,
+    UpdateView, code,
 };
 
 use crate::craft::*;
@@ -59,6 +59,7 @@ fn as4_path_replaces_the_tail_of_as_path() {
         ok("64500 {1,2} 70000"),
         "a set counts as one"
     );
+    assert_eq!(merged(&[(1, &[1, 2]), (2, &[5, 23456])], &[(2, &[70000])]), ok("{1,2} 5 70000"));
     assert_eq!(
         merged(&[(2, &[1, 2, 3, 23456])], &[(1, &[70000, 70001])]),
         ok("1 2 3 {70000,70001}")
@@ -114,6 +115,27 @@ fn as4_aggregator_counts_only_beside_as_trans() {
         assert_eq!(format!("{} {}", got.asn, got.address), aggregator);
         assert_eq!(attrs.as_path.to_string(), path);
     }
+}
+
+#[test]
+fn four_octet_numbers_cross_a_two_octet_session() {
+    // RFC 6793 §4.2.2.
+    let mut attrs = attrs_via(NextHop::V4([192, 0, 2, 1].into()));
+    attrs.as_path = AsPath::sequence([Asn(64500), Asn(70000)]);
+    attrs.aggregator = Some(Aggregator { asn: Asn(70001), address: [10, 0, 0, 1].into() });
+    let prefix: Prefix = "203.0.113.0/24".parse().unwrap();
+    let mut out = Vec::new();
+    let family = Family::Ipv4Unicast;
+    wire::encode_reach(&two_octet(), family, &attrs, [prefix.into()], &mut out).unwrap();
+    assert_eq!(decode(&out, &two_octet()).unwrap().attrs, attrs);
+    // Numbers that fit travel alone.
+    attrs.as_path = AsPath::sequence([Asn(64500)]);
+    attrs.aggregator = Some(Aggregator { asn: Asn(64500), address: [10, 0, 0, 1].into() });
+    out.clear();
+    wire::encode_reach(&two_octet(), family, &attrs, [prefix.into()], &mut out).unwrap();
+    let view = UpdateView::parse(&out[19..]).unwrap();
+    let codes: Vec<_> = view.attributes().map(|attr| attr.unwrap().code).collect();
+    assert_eq!(codes, [code::ORIGIN, code::AS_PATH, code::NEXT_HOP, code::AGGREGATOR]);
 }
 
 #[test]
@@ -320,6 +342,9 @@ fn the_encoder_refuses_what_the_session_cannot_carry() {
     assert_eq!(encode(&agreed, f6, &attrs_via(hop4), &[v6]), Err(EncodeError::NextHop));
     assert_eq!(encode(&ebgp(), f4, &Attributes::default(), &[v4]), Err(EncodeError::NextHop));
     assert_eq!(encode(&ebgp(), f4, &attrs_via(hop4), &[v4, v6]), Err(EncodeError::Family));
+    let many: Vec<Nlri> = std::iter::repeat_n(v4, 2000).chain([v6]).collect();
+    assert_eq!(encode(&ebgp(), f4, &attrs_via(hop4), &many[..2000]), Ok(2));
+    assert_eq!(encode(&ebgp(), f4, &attrs_via(hop4), &many), Err(EncodeError::Family));
     let mut out = Vec::new();
     assert_eq!(wire::encode_unreach(&ebgp(), f6, [v4], &mut out), Err(EncodeError::Family));
     // 1,000 hops of four octets, and communities: more than 4096 octets, but not than 65,535.
