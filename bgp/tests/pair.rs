@@ -429,6 +429,21 @@ fn a_peer_that_takes_nothing_bounds_our_memory_and_is_given_up() {
 }
 
 #[test]
+fn without_a_hold_time_the_send_hold_timer_gives_up_a_peer_that_takes_nothing() {
+    let mut world = World::pair_with(26, |configs| {
+        configs[0].peers[0].timers.hold_time = Duration::ZERO;
+    });
+    up(&mut world);
+    world.run(SECOND * 100);
+    world.hosts[0].stuck = true;
+    world.originate(0, V4);
+    let took = world.until("loss", SECOND * 20, |w| !w.is_up(0));
+    assert!(took >= SECOND * 17, "{took:?}");
+    let down = world.status(0).last_down.unwrap();
+    assert_eq!((down.reason, down.code), (DownReason::SendHoldTimerExpired, 8));
+}
+
+#[test]
 fn a_slow_peer_gets_the_latest_state_only() {
     let mut world = World::pair(21);
     up(&mut world);

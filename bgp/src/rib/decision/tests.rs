@@ -288,7 +288,7 @@ fn med_is_not_compared_between_neighbours() {
     // The cycle that a pairwise comparison would run into: c beats a by MED, a beats b and b
     // beats c by router id.
     let a = Plain { path: vec![1], med: Some(10), id: 1, ..base(1) };
-    let b = Plain { path: vec![2], med: None, id: 2, ..base(2) };
+    let b = Plain { path: vec![2], med: Some(20), id: 2, ..base(2) };
     let c = Plain { path: vec![1], med: Some(5), id: 3, ..base(3) };
     for list in [[&a, &b, &c], [&c, &b, &a], [&b, &c, &a]] {
         let list = list.map(Clone::clone);
