@@ -242,6 +242,11 @@ fn a_cold_start_offers_no_forwarding_and_a_later_session_does() {
 
 #[test]
 fn a_restarted_speaker_says_so_and_publishes_nothing_before_every_end_of_rib() {
+    restart_while_one_peer_is_absent(1, 2);
+    restart_while_one_peer_is_absent(2, 1);
+}
+
+fn restart_while_one_peer_is_absent(present: usize, absent: usize) {
     let mut world = World::new(10);
     let mut middle = node(0, 65001);
     middle.peers = vec![peer(1, 65002), peer(2, 65003)];
@@ -264,10 +269,10 @@ fn a_restarted_speaker_says_so_and_publishes_nothing_before_every_end_of_rib() {
     let collisions = world.messages(0, MessageType::Notification).count();
     world.stop(0, &Shutdown::GracefulRestart);
     assert_eq!(world.messages(0, MessageType::Notification).count(), collisions);
-    world.kill(2);
+    world.kill(absent);
     let kept = FamilySet::only(Family::Ipv4Unicast);
     world.start(0, Start::Restarted { forwarding_kept: kept });
-    world.until("first peer", SECOND * 5, |w| w.status(1).established_transitions == 2);
+    world.until("first peer", SECOND * 5, |w| w.status(present).established_transitions == 2);
     let restart = world.last_open(0).capabilities.graceful_restart().unwrap();
     assert!(restart.restarted);
     assert_eq!(restart.restart_time, SECOND * 30);
@@ -279,13 +284,29 @@ fn a_restarted_speaker_says_so_and_publishes_nothing_before_every_end_of_rib() {
     let waiting = RibQuery { view: RibView::Loc, ..RibQuery::default() };
     assert_eq!(world.speaker(0).rib(&waiting)[0].reason, RouteReason::Pending);
 
-    world.start(2, Start::Cold);
-    world.originate(2, "10.64.2.0/26");
-    world.complete(2);
+    world.start(absent, Start::Cold);
+    world.originate(absent, "10.64.2.0/26");
+    world.complete(absent);
     world.until("complete", SECOND * 10, |w| w.hosts[0].synced.is_some());
     assert_eq!(world.hosts[0].published, 1, "the first picture is the whole picture");
     let paths = &world.hosts[0].routes[&"10.64.2.0/26".parse().unwrap()];
     assert_eq!(paths.winners.len(), 2);
+}
+
+#[test]
+fn complete_is_said_after_the_last_prefix_of_the_first_picture() {
+    for start in [Start::Cold, Start::Restarted { forwarding_kept: FamilySet::ALL }] {
+        let mut world = World::pair(27);
+        world.kill(0);
+        for index in 0..3000 {
+            world.originate(1, &format!("10.{}.{}.0/24", 100 + index / 250, index % 250));
+            world.originate(1, &format!("2001:db8:{index:x}::/48"));
+        }
+        world.complete(1);
+        world.start(0, start);
+        world.until("complete", SECOND * 10, |w| w.hosts[0].synced.is_some());
+        assert_eq!(world.hosts[0].routes_at_sync, 6000, "{start:?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Host {
     pub(crate) published: usize,
     /// When its feed became complete in this run.
     pub(crate) synced: Option<Instant>,
+    /// How many routes it had then.
+    pub(crate) routes_at_sync: usize,
     /// Chunks are not written: the peer's window is closed.
     pub(crate) stuck: bool,
     address: IpAddr,
@@ -162,6 +164,7 @@ impl World {
             routes: BTreeMap::new(),
             published: 0,
             synced: None,
+            routes_at_sync: 0,
             stuck: false,
             address: address(index),
             epoch: 0,
@@ -439,7 +442,10 @@ impl World {
                         None => host.routes.remove(&prefix),
                     };
                 }
-                Event::Synced => host.synced = Some(now),
+                Event::Synced => {
+                    host.synced = Some(now);
+                    host.routes_at_sync = host.routes.len();
+                }
             }
         }
     }

@@ -57,7 +57,16 @@ fn plain() -> impl Strategy<Value = Plain> {
 }
 
 fn plains(count: impl Into<prop::collection::SizeRange>) -> impl Strategy<Value = Vec<Plain>> {
-    prop::collection::vec(plain(), count).prop_map(|mut list| {
+    // Independent paths hardly ever tie up to the last steps: half of them copy the first one.
+    let likeness = prop_oneof![Just(0.0), Just(0.5), Just(0.9)];
+    let flags = likeness.prop_flat_map(|p| prop::collection::vec(prop::bool::weighted(p), 16));
+    (prop::collection::vec(plain(), count), flags).prop_map(|(mut list, flags)| {
+        for (index, is_copy) in (1..list.len()).zip(flags) {
+            if is_copy {
+                let Plain { id, originator, clusters, hop, .. } = list[index];
+                list[index] = Plain { id, originator, clusters, hop, ..list[0].clone() };
+            }
+        }
         for (address, path) in (1..).zip(&mut list) {
             path.address = address;
         }
