@@ -29,6 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 const NODE_AS: u32 = 4_200_000_111;
 const TOR_AS: u32 = 65_101;
+const TRANSPORT_V6: &str = "
+  local fd99::2 as 65101;
+  neighbor fd99::1 as 4200000111;
+  connect delay time 1;
+  ipv6 { import all; export where source = RTS_STATIC; next hop self; };
+";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
@@ -55,6 +61,24 @@ fn routes_both_ways_inside_one_as() {
     let config = config(|peer| peer.asn = Asn(NODE_AS));
     let mut node = Node::start(&lab, config, Start::Cold);
     exchange(&lab, &mut bird, &mut node, "");
+}
+
+#[test]
+fn a_session_over_ipv6_carries_ipv6() {
+    let Some(lab) = Lab::new("v6") else { return };
+    let bird = Bird::start_with(&lab, TRANSPORT_V6);
+    let mut config = config(|peer| {
+        peer.address = "fd99::2".parse().unwrap();
+        peer.local_address = Some("fd99::1".parse().unwrap());
+        peer.next_hop_v6 = None;
+    });
+    config.listen = vec!["[fd99::1]:179".parse().unwrap()];
+    let mut node = Node::start(&lab, config, Start::Cold);
+    node.until_routes(1);
+    node.until_complete();
+    assert_eq!(node.gateway("2001:db8:1::/48"), Some("fd99::2".parse().unwrap()));
+    bird.until("fd00:64:1::/122", |route| route.contains("BGP.next_hop: fd99::1"));
+    assert_eq!(node.peer().families.len(), 1);
 }
 
 #[test]
@@ -240,7 +264,21 @@ struct Bird {
 }
 
 impl Bird {
+    /// A session over IPv4 with both families.
     fn start(lab: &Lab, options: &str, asn: u32) -> Self {
+        let transport = format!(
+            r#"
+  local 10.99.1.1 as {asn};
+  neighbor 10.99.0.1 as {NODE_AS};
+  {options}
+  ipv4 {{ import all; export where source = RTS_STATIC; next hop self; }};
+  ipv6 {{ import all; export where source = RTS_STATIC; next hop address fd99::2; }};
+"#
+        );
+        Self::start_with(lab, &transport)
+    }
+
+    fn start_with(lab: &Lab, transport: &str) -> Self {
         let config = format!(
             r#"
 log "{dir}/bird.log" all;
@@ -250,12 +288,8 @@ protocol static static4 {{ ipv4; route 203.0.113.0/24 blackhole; route 198.51.10
 protocol static static6 {{ ipv6; route 2001:db8:1::/48 blackhole; }}
 protocol static forbidden {{ disabled; ipv4; route 10.64.1.8/32 blackhole; route 10.99.7.0/24 blackhole; }}
 protocol bgp node {{
-  local 10.99.1.1 as {asn};
-  neighbor 10.99.0.1 as {NODE_AS};
   hold time 9; graceful restart on; error wait time 1,2; connect retry time 1;
-  {options}
-  ipv4 {{ import all; export where source = RTS_STATIC; next hop self; }};
-  ipv6 {{ import all; export where source = RTS_STATIC; next hop address fd99::2; }};
+  {transport}
 }}
 "#,
             dir = lab.dir.display()
