@@ -27,6 +27,7 @@ pub mod capture;
 pub mod diag;
 mod need;
 mod netns;
+pub mod node;
 pub mod peer;
 pub mod probe;
 mod process;
