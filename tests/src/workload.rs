@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::netns::Netns;
-use crate::peer::routed::find_program;
+use crate::peer::find_program;
 
 /// A container runtime on one node: knows the plugin and the network configuration.
 #[derive(Clone, Debug)]

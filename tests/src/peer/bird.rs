@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Config, Family, Learned, Peer, Prefix, Session};
+use super::config::{Config, Family, Session};
+use super::prefix::Prefix;
+use super::speaker::{Learned, Peer};
 use crate::diag::{self, Diagnose};
 use crate::netns::Netns;
 use crate::process::{Process, run};
 use crate::wait::eventually;
 
 /// A BIRD process.
-pub struct Bird {
+pub(super) struct Bird {
     name: String,
     netns: Netns,
     config: Config,
@@ -38,7 +40,7 @@ struct Control {
 
 impl Bird {
     /// Not started yet.
-    pub fn new(netns: &Netns, config: Config) -> Self {
+    pub(super) fn new(netns: &Netns, config: Config) -> Self {
         let name = format!("bird in {}", netns.name());
         let control =
             Rc::new(Control { netns: netns.clone(), socket: netns.dir().join("bird.ctl") });

@@ -15,7 +15,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Config, Family, Learned, Peer, Prefix, Session};
+use super::config::{Config, Family, Session};
+use super::prefix::Prefix;
+use super::speaker::{Learned, Peer};
 use crate::diag::{self, Diagnose};
 use crate::netns::Netns;
 use crate::process::{Process, command, run};
@@ -24,7 +26,7 @@ use crate::wait::eventually;
 const PROGRAMS: &str = "/usr/lib/frr";
 
 /// A pair of zebra and bgpd.
-pub struct Frr {
+pub(super) struct Frr {
     name: String,
     netns: Netns,
     config: Config,
@@ -42,7 +44,7 @@ struct Shell {
 
 impl Frr {
     /// Not started yet.
-    pub fn new(netns: &Netns, config: Config) -> Self {
+    pub(super) fn new(netns: &Netns, config: Config) -> Self {
         let shell = Rc::new(Shell { netns: netns.clone(), dir: netns.dir().join("frr") });
         diag::register(&shell);
         let name = format!("frr in {}", netns.name());

@@ -14,7 +14,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Config, Family, Learned, Peer, Prefix, Session};
+use super::config::{Config, Family, Session};
+use super::prefix::Prefix;
+use super::speaker::{Learned, Peer};
 use crate::diag::{self, Diagnose};
 use crate::netns::Netns;
 use crate::process::{Process, run};
@@ -25,7 +27,7 @@ const STATES: [&str; 7] =
     ["unknown", "idle", "connect", "active", "opensent", "openconfirm", "established"];
 
 /// A gobgpd process.
-pub struct Gobgp {
+pub(super) struct Gobgp {
     name: String,
     netns: Netns,
     config: Config,
@@ -41,7 +43,7 @@ struct Client {
 
 impl Gobgp {
     /// Not started yet.
-    pub fn new(netns: &Netns, config: Config) -> Self {
+    pub(super) fn new(netns: &Netns, config: Config) -> Self {
         let client = Rc::new(Client { netns: netns.clone() });
         diag::register(&client);
         let name = format!("gobgp in {}", netns.name());
