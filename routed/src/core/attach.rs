@@ -141,7 +141,7 @@ impl Core {
             Refusal::TryAgain(format!("{id} was attached to another namespace meanwhile"));
         self.refuse(id, Verb::Attach, &refusal);
         self.clear_slot(request);
-        self.remember_namespace(id);
+        let before = self.remember_namespace(id);
         self.edit(id, |record| {
             *record = Workload {
                 netns: request.netns,
@@ -155,15 +155,19 @@ impl Core {
             Phase::Wanted => self.enter(id, Phase::Clearing(Next::Attach)),
             Phase::Clearing(_) => self.redirect(id, Next::Attach),
         }
+        if let Some(before) = before {
+            self.settle_others(id, before);
+        }
         Ok(Handover::Needed)
     }
 
-    /// Notes where the link may still be of a workload that moves.
-    fn remember_namespace(&mut self, id: &WorkloadId) {
-        if let Some(live) = self.inputs.workload(id) {
-            let former = live.former.or(Some(live.record.netns));
-            self.inputs.put_workload(Live { former, ..live.clone() });
-        }
+    /// Notes where the link of a workload that moves may still be. Gives where it was to be.
+    fn remember_namespace(&mut self, id: &WorkloadId) -> Option<NetnsId> {
+        let live = self.inputs.workload(id)?;
+        let before = live.record.netns;
+        let former = live.former.or(Some(before));
+        self.inputs.put_workload(Live { former, ..live.clone() });
+        Some(before)
     }
 
     fn attach_new(&mut self, request: &AttachRequest, now: Instant) -> Result<Handover, Refusal> {

@@ -35,6 +35,8 @@ pub struct Live {
     pub phase: Phase,
     /// The revision at which the phase was entered: only reports of it or later count.
     pub since: Revision,
+    /// The namespace a former link may still be in, while it is cleared away.
+    pub former: Option<NetnsId>,
 }
 
 /// What is wanted of a workload.
@@ -162,7 +164,9 @@ impl Inputs {
         self.remove_workload(&id);
         self.by_interface.insert(live.record.host_interface.clone(), id.clone());
         self.by_address.extend(live.record.addresses().map(|address| (address, id.clone())));
-        self.by_slot.entry(slot(&live.record)).or_default().insert(id.clone());
+        for slot in slots(&live) {
+            self.by_slot.entry(slot).or_default().insert(id.clone());
+        }
         self.workloads.insert(id, live);
     }
 
@@ -173,17 +177,19 @@ impl Inputs {
         for address in live.record.addresses() {
             self.by_address.remove(&address);
         }
-        let slot = slot(&live.record);
-        if let Some(ids) = self.by_slot.get_mut(&slot) {
-            ids.remove(id);
-            if ids.is_empty() {
-                self.by_slot.remove(&slot);
+        for slot in slots(&live) {
+            if let Some(ids) = self.by_slot.get_mut(&slot) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_slot.remove(&slot);
+                }
             }
         }
         Some(live)
     }
 }
 
-fn slot(record: &Workload) -> (NetnsId, String) {
-    (record.netns, record.id.ifname().to_owned())
+fn slots(live: &Live) -> impl Iterator<Item = (NetnsId, String)> {
+    let namespaces = [live.record.netns].into_iter().chain(live.former);
+    namespaces.map(|netns| (netns, live.record.id.ifname().to_owned()))
 }
