@@ -10,6 +10,7 @@ mod uplink;
 mod workload;
 
 pub use block::Block;
+pub(crate) use id::is_interface_name;
 pub use id::{InvalidWorkloadId, LinkKey, MacAddr, NetnsId, ParseMacError, WorkloadId};
 pub use link::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec};
 pub use route::{
