@@ -26,6 +26,7 @@ struct Script {
     now: Instant,
     said: Vec<(ConnId, Bytes)>,
     closed: Vec<ConnId>,
+    dialled: Vec<ConnId>,
     events: Vec<Event>,
 }
 
@@ -44,7 +45,33 @@ impl Script {
         change(&mut config);
         let now = Instant::now();
         let speaker = Speaker::try_new(config, Start::Cold, now).unwrap();
-        Self { speaker, now, said: Vec::new(), closed: Vec::new(), events: Vec::new() }
+        let mut script = Self {
+            speaker,
+            now,
+            said: Vec::new(),
+            closed: Vec::new(),
+            dialled: Vec::new(),
+            events: Vec::new(),
+        };
+        script.drain();
+        script
+    }
+
+    /// A speaker whose own connection is made, and another one of the peer beside it.
+    fn collision() -> (Self, ConnId, ConnId) {
+        let mut script = Self::new(|config| config.peers[0].passive = false);
+        let ours = script.dialled[0];
+        let event = PeerEvent::Connected { conn: ours, local: US.parse().unwrap() };
+        script.speaker.handle_input(event, script.now);
+        let theirs = script.connect().unwrap();
+        script.said.clear();
+        (script, ours, theirs)
+    }
+
+    /// What was said on a connection, in order.
+    fn said_on(&self, conn: ConnId) -> Vec<MessageType> {
+        let on = self.said.iter().filter(|(at, _)| *at == conn);
+        on.map(|(_, octets)| decode(octets).kind()).collect()
     }
 
     /// A speaker with an Established session.
@@ -85,7 +112,7 @@ impl Script {
         loop {
             while let Some(transmit) = self.speaker.poll_transmit() {
                 match transmit {
-                    Transmit::Dial(dial) => panic!("{dial:?} although the peer is passive"),
+                    Transmit::Dial(dial) => self.dialled.push(dial.conn),
                     Transmit::Close { conn } => self.closed.push(conn),
                     Transmit::Send { conn, mut chunk } => {
                         let event = PeerEvent::Written { conn, chunks: 1 };
@@ -582,6 +609,60 @@ fn a_newcomer_beside_a_session_needs_graceful_restart_and_an_open() {
     script.say(new, &keepalive());
     assert_eq!(script.peer().state, State::Established);
     assert_eq!(script.peer().established_transitions, 2);
+}
+
+/// Our identifier is the lower one: the connection that the peer dialled survives.
+#[test]
+fn a_collision_is_settled_by_the_identifiers_and_the_loser_is_told() {
+    const CEASE: NotificationCode = NotificationCode::CONNECTION_COLLISION;
+    let (mut script, ours, theirs) = Script::collision();
+    script.say(theirs, &open(|_| {}));
+    assert_eq!(script.said_on(theirs), [MessageType::Keepalive]);
+    assert_eq!(script.said_on(ours), [MessageType::Notification]);
+    assert_eq!(script.notification().unwrap().code, CEASE);
+    assert_eq!(script.closed, [ours]);
+
+    // The loser's OPEN comes first: nothing is said until the other one carries an OPEN,
+    let (mut script, ours, theirs) = Script::collision();
+    script.say(ours, &open(|_| {}));
+    script.say(ours, &keepalive());
+    script.pass(SECOND);
+    assert!(script.said.is_empty() && script.closed.is_empty());
+    script.say(theirs, &open(|_| {}));
+    assert_eq!(script.closed, [ours]);
+    assert_eq!(script.said_on(theirs), [MessageType::Keepalive]);
+
+    // or is gone, and then a KEEPALIVE that came meanwhile counts,
+    let (mut script, ours, theirs) = Script::collision();
+    script.say(ours, &open(|_| {}));
+    script.say(ours, &keepalive());
+    script.hang_up(theirs);
+    assert_eq!(script.said_on(ours), [MessageType::Keepalive]);
+    assert_eq!(script.peer().state, State::Established);
+    assert_eq!(script.peer().last_down, None);
+
+    // or has said nothing for two seconds.
+    let (mut script, ours, theirs) = Script::collision();
+    script.say(ours, &open(|_| {}));
+    script.pass(SECOND * 2);
+    assert_eq!(script.closed, [theirs]);
+    assert_eq!(script.said_on(theirs), [MessageType::Notification]);
+    assert_eq!(script.said_on(ours), [MessageType::Keepalive]);
+}
+
+#[test]
+fn beside_a_connection_that_was_chosen_newcomers_hear_nothing() {
+    let mut script = Script::new(|config| config.peers[0].passive = false);
+    let ours = script.dialled[0];
+    let event = PeerEvent::Connected { conn: ours, local: US.parse().unwrap() };
+    script.speaker.handle_input(event, script.now);
+    script.drain();
+    script.say(ours, &open(|_| {}));
+    assert_eq!(script.peer().state, State::OpenConfirm);
+    assert_eq!(script.connect(), None);
+    script.say(ours, &keepalive());
+    assert_eq!(script.connect(), None);
+    assert_eq!(script.peer().state, State::Established);
 }
 
 proptest! {

@@ -508,6 +508,10 @@ fn two_tors_are_used_together_and_each_alone() {
     world.until("best", SECOND * 5, |w| hops(w) == [sim::address(1)]);
     let paths = &world.hosts[0].routes[&V4.parse().unwrap()];
     assert_eq!(paths.losers[0].1, Step::RouterId);
+    let mut config = world.hosts[0].config.clone();
+    config.max_paths = 2;
+    world.apply(0, config);
+    world.until("ecmp again", SECOND / 10, |w| hops(w) == [sim::address(1), sim::address(2)]);
 }
 
 #[test]
