@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One speaker and a scripted peer that says whatever the script says, octet by octet.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
