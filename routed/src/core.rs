@@ -241,7 +241,9 @@ impl Core {
     /// When [`Core::on_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let waiters = self.waiters.values().flatten().map(|waiter| waiter.deadline);
-        let adverts = self.advert_deadline.filter(|_| !self.completed.contains(&Table::Adverts));
+        let adverts = self.advert_deadline.filter(|_| {
+            self.inputs.uplinks().is_some() && !self.completed.contains(&Table::Adverts)
+        });
         waiters.chain(self.held.values().copied()).chain(self.record_retry).chain(adverts).min()
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bgp::types::Prefix;
 use policy::model::EndpointKey;
-use reconcile::{Failure, FailureKind, Outcome, Report, Revision};
+use reconcile::{Failure, FailureKind, Outcome, Report};
 
 use super::{Core, Refusal, Reply, Verb, attach, flush};
 use crate::derive::{Live, Next, Phase, gate, route};
@@ -42,7 +42,7 @@ impl Core {
         let id = live.record.id.clone();
         self.status.links.entry(report.key.clone()).or_default().record(report);
         match &report.outcome {
-            Outcome::Failed(failure) => self.on_failure(&id, report.revision, failure, now),
+            Outcome::Failed(failure) => self.on_failure(&id, failure, now),
             Outcome::Applied if report.present => {
                 self.linked.insert(report.key.clone(), self.revision);
                 self.wake_routes(&id);
@@ -64,7 +64,7 @@ impl Core {
             Some(id) => {
                 match &report.outcome {
                     Outcome::Failed(failure) if failure.kind == FailureKind::Fatal => {
-                        self.on_failure(&id, report.revision, failure, now);
+                        self.on_failure(&id, failure, now);
                     }
                     Outcome::Failed(failure) if failure.kind == FailureKind::Gone => {
                         self.wake_route(&id, report);
@@ -89,7 +89,7 @@ impl Core {
         if let Outcome::Failed(failure) = &report.outcome
             && failure.kind == FailureKind::Fatal
         {
-            self.on_failure(&id, report.revision, failure, now);
+            self.on_failure(&id, failure, now);
         }
         self.settle(&id);
     }
@@ -111,11 +111,8 @@ impl Core {
     }
 
     /// A part of a workload cannot be made.
-    fn on_failure(&mut self, id: &WorkloadId, revision: Revision, failure: &Failure, now: Instant) {
-        let Some(live) = self.inputs.workload(id) else { return };
-        if !live.is_wanted() || revision < live.since {
-            return;
-        }
+    fn on_failure(&mut self, id: &WorkloadId, failure: &Failure, now: Instant) {
+        let Some(live) = self.inputs.workload(id).filter(|live| live.is_wanted()) else { return };
         match failure.kind {
             FailureKind::Gone => {
                 tracing::warn!(workload = %id, reason = %failure, "its link vanished");
@@ -182,7 +179,7 @@ impl Core {
         let Some(live) = self.inputs.workload(id) else { return };
         match next {
             Next::Attach if gate::has_slot(&self.inputs, live) => self.enter(id, Phase::Wanted),
-            Next::Leave if gate::is_free(&self.inputs, &self.status, live) => {
+            Next::Leave if gate::is_free(&self.status, live) => {
                 self.remove_record(id);
             }
             Next::Attach | Next::Leave | Next::Hold => {}

@@ -32,10 +32,9 @@ pub fn is_cleared(inputs: &Inputs, status: &Status, live: &Live) -> bool {
         && (!is_enforced(inputs) || gone(endpoint_state(status, live)))
 }
 
-/// G2: beyond that, nobody is told any more that the addresses are here.
-pub fn is_free(inputs: &Inputs, status: &Status, live: &Live) -> bool {
-    is_cleared(inputs, status, live)
-        && live.record.addresses().all(|a| !status.adverts.contains_key(&Prefix::host(a)))
+/// G2: once it is cleared, and nobody is told any more that its addresses are here.
+pub fn is_free(status: &Status, live: &Live) -> bool {
+    live.record.addresses().all(|a| !status.adverts.contains_key(&Prefix::host(a)))
 }
 
 /// A workload that is to be attached may be: no other one claims its interface any more.

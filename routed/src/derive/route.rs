@@ -30,8 +30,8 @@ pub fn host_key(address: IpAddr) -> RouteKey {
 
 /// Every key that may be wanted.
 pub fn keys(inputs: &Inputs) -> Vec<RouteKey> {
-    let blocks = inputs.blocks().iter().map(|block| block.prefix).filter(|p| !p.is_host());
-    inputs.addresses().map(host_key).chain(blocks.map(key)).collect()
+    let blocks = inputs.blocks().iter().map(|block| key(block.prefix));
+    inputs.addresses().map(host_key).chain(blocks).collect()
 }
 
 /// The local route with this key.

@@ -160,3 +160,53 @@ proptest! {
         }
     }
 }
+
+/// A fixed story; only what the lanes do in between varies.
+fn story() -> Vec<Op> {
+    vec![
+        Op::Add { n: 1, ns: 1 },
+        Op::Add { n: 2, ns: 2 },
+        Op::Add { n: 3, ns: 3 },
+        Op::Uplinks(false),
+        Op::Del { n: 2, ns: Some(2) },
+        Op::Add { n: 1, ns: 4 },
+        Op::Blocks(2),
+        Op::Add { n: 4, ns: 5 },
+        Op::Uplinks(true),
+        Op::Blocks(0),
+    ]
+}
+
+fn told(schedule: &[(usize, Which, bool)]) -> World {
+    let mut world = World::with(config(BLOCKS[0], ""));
+    for (at, op) in story().iter().enumerate() {
+        run(&mut world, op);
+        for (_, which, step) in schedule.iter().filter(|(turn, _, _)| *turn == at) {
+            if *step {
+                world.step(*which);
+            } else {
+                world.deliver(*which);
+            }
+        }
+    }
+    world.settle();
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    #[test]
+    fn when_the_lanes_work_does_not_matter(
+        schedule in proptest::collection::vec((0..10usize, which(), proptest::bool::ANY), 0..150),
+    ) {
+        let (world, reference) = (told(&schedule), told(&[]));
+        prop_assert_eq!(&world.out.links.actual, &reference.out.links.actual);
+        prop_assert_eq!(&world.out.routes.actual, &reference.out.routes.actual);
+        prop_assert_eq!(&world.out.endpoints.actual, &reference.out.endpoints.actual);
+        prop_assert_eq!(&world.out.adverts, &reference.out.adverts);
+        prop_assert_eq!(&world.out.disk, &reference.out.disk);
+        prop_assert_eq!(world.core.counts(), reference.core.counts());
+        prop_assert_eq!(reference.core.counts().ready, 3);
+    }
+}

@@ -123,6 +123,22 @@ fn an_attachment_made_anew_is_not_answered_before_its_routes_are_written() {
     assert_eq!(world.out.routes.actual.len(), 4);
 }
 
+/// The kernel drops the routes over a link that is replaced; they must not count until then.
+#[test]
+fn routes_over_the_old_link_do_not_count_for_the_new_one() {
+    let mut world = World::new();
+    world.attached(1, 1);
+    world.out.links.stuck = true;
+    let ticket = world.attach(&add(1, 2));
+    world.settle();
+    world.out.links.stuck = false;
+    while world.step(Which::Link) || world.deliver(Which::Link) {}
+    assert!(!world.answers.contains_key(&ticket), "its routes are not there");
+    world.settle();
+    assert!(world.answers[&ticket].is_ok());
+    assert_eq!(world.out.routes.actual.len(), 4);
+}
+
 #[test]
 fn a_detached_workload_leaves_nothing_and_its_address_rests() {
     let mut world = World::new();
@@ -231,6 +247,49 @@ fn a_new_container_waits_until_the_old_link_is_gone() {
     assert!(world.answers[&ticket].is_ok());
 }
 
+/// Two containers that change places, and places that are left before they were taken.
+#[test]
+fn those_who_wait_for_a_place_are_let_in_whoever_leaves_it() {
+    let stories: [&[(usize, u64)]; 3] = [
+        &[(4, 0), (2, 0), (4, 0)],
+        &[(1, 6), (2, 6), (1, 0)],
+        &[(4, 1), (2, 1), (4, 3), (2, 3), (4, 4)],
+    ];
+    for story in stories {
+        for settled in [false, true] {
+            let mut world = World::new();
+            world.attached(2, 7);
+            world.kill_netns(netns(7));
+            world.settle();
+            for (n, ns) in story {
+                world.attach(&add(*n, *ns));
+                if settled {
+                    world.settle();
+                }
+            }
+            world.settle();
+            for view in world.core.workloads() {
+                let state = view.state.as_str();
+                assert!(state == "ready", "{story:?} {settled}: {view:?}");
+            }
+            assert!((1..=world.tickets).all(|ticket| world.answers.contains_key(&ticket)));
+        }
+    }
+}
+
+/// The kernel gives the number of a dead namespace to a new one.
+#[test]
+fn a_namespace_may_have_the_number_of_a_dead_one() {
+    let mut world = World::new();
+    world.attached(1, 7);
+    world.kill_netns(netns(7));
+    world.settle();
+    assert_eq!(world.state(1), Some("failed"));
+    world.dead.clear();
+    world.attached(2, 7);
+    assert_eq!(world.state(1), None);
+}
+
 #[test]
 fn a_vanished_link_takes_everything_but_the_address_with_it() {
     let mut world = World::new();
@@ -335,6 +394,25 @@ fn without_a_disk_nothing_is_attached_and_everything_is_detached() {
 }
 
 #[test]
+fn a_record_that_could_not_be_marked_is_removed_all_the_same() {
+    let mut world = World::new();
+    world.attached(1, 1);
+    world.out.disk_fails = true;
+    world.out.routes.stuck = true;
+    world.detach(&del(1, None));
+    world.settle();
+    world.out.disk_fails = false;
+    world.out.routes.stuck = false;
+    while world.step(Which::Route) {}
+    assert_eq!(world.out.routes.reports.len(), 2);
+    world.deliver(Which::Route);
+    // The mark is due for another try at the very moment the last part is reported gone.
+    world.now += Duration::from_secs(2);
+    world.deliver(Which::Route);
+    assert!(world.is_empty());
+}
+
+#[test]
 fn a_restart_takes_over_without_a_write() {
     let mut world = World::new();
     for n in 0..5 {
@@ -419,6 +497,17 @@ fn peers_do_not_wait_for_ever_for_a_block_that_cannot_be() {
     assert!(world.out.adverts.is_empty());
 }
 
+/// A deadline in the past that nothing comes of would keep the lane spinning.
+#[test]
+fn nothing_is_due_that_cannot_be_done() {
+    let mut world = World::new();
+    world.core = crate::core::Core::new(Default::default(), Default::default());
+    world.out.complete.clear();
+    world.core.on_config(config("10.0.0.0/29", ""), world.now);
+    world.wait(Duration::from_secs(60));
+    assert_eq!(world.core.poll_timeout(), None);
+}
+
 #[test]
 fn a_block_of_one_address_is_advertised_with_its_workload_and_has_no_blackhole() {
     let mut world = World::with(config("10.0.0.7/32", ""));
@@ -447,6 +536,24 @@ fn an_address_is_not_free_before_it_is_withdrawn() {
     assert_eq!(world.state(1), Some("leaving"));
     assert_eq!(world.out.disk.len(), 1);
     world.out.advert_reports = held;
+    world.settle();
+    assert!(world.is_empty());
+}
+
+#[test]
+fn an_old_withdrawal_does_not_free_an_address_that_is_advertised_anew() {
+    let mut world = World::with(config("10.0.0.7/32", ""));
+    world.attached(1, 1);
+    world.detach(&del(1, None));
+    let old = std::mem::take(&mut world.out.advert_reports);
+    world.attach(&add(1, 2));
+    while Which::ALL[..3].iter().any(|which| world.step(*which) || world.deliver(*which)) {}
+    assert_eq!(world.out.adverts.len(), 1);
+    world.detach(&del(1, None));
+    let new = std::mem::replace(&mut world.out.advert_reports, old);
+    world.settle();
+    assert_eq!(world.state(1), Some("leaving"));
+    world.out.advert_reports = new;
     world.settle();
     assert!(world.is_empty());
 }
@@ -517,6 +624,9 @@ fn nothing_is_deleted_before_the_own_addresses_are_known() {
     world.core.on_config(config("10.0.0.0/29, \"fd00::/125\"", ""), world.now);
     world.flush();
     assert!(!world.out.complete.contains(&Table::Routes));
+    let told = world.out.routes.mailbox.take().entries;
+    let hosts = told.iter().filter(|(key, change)| key.prefix.is_host() && change.value.is_some());
+    assert_eq!(hosts.count(), 0, "a route without its source would be written twice");
     world.out.complete.clear();
     world.restart();
     world.settle();

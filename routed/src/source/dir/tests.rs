@@ -78,6 +78,7 @@ async fn a_directory_that_is_replaced_is_still_watched() {
     let (_guard, dir, _) = config_dir();
     let mut watch = Directory::watch(&dir);
     fs::rename(&dir, dir.with_extension("old")).unwrap();
+    soon(watch.changed()).await;
     fs::create_dir(&dir).unwrap();
     soon(watch.changed()).await;
     fs::write(dir.join("node.yaml"), NODE).unwrap();
