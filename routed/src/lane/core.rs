@@ -157,7 +157,8 @@ impl MainLane {
                 () = reports.routes.changed() => {}
                 () = reports.endpoints.changed() => {}
                 () = reports.adverts.changed() => {}
-                Ok(()) = inlets.config.changed() => {}
+                // Waiting marks it as seen, but it is taken below.
+                Ok(()) = inlets.config.changed() => inlets.config.mark_changed(),
                 Ok(()) = inlets.uplinks.changed() => {}
                 Some(call) = inlets.calls.recv() => self.on_call(call),
                 Some(reply) = inlets.views.recv() => {
