@@ -4,9 +4,10 @@
 //! A good configuration is copied to the state directory, so that a bad file does not stop the
 //! next start. The copy is one file, flushed to the disk before it takes its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,6 @@ use super::error::{ConfigError, Place};
 
 /// Larger files are no configuration.
 const MAX_FILE: u64 = 64 << 20;
-
-/// Deeper directories are no configuration.
-const MAX_DEPTH: usize = 16;
 
 /// The texts of all files of a configuration, by path relative to its directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +30,8 @@ impl Sources {
     /// # Errors
     /// Every file that cannot be read.
     pub fn read(dir: &Path) -> Result<Self, Vec<ConfigError>> {
-        let mut walk = Walk { root: dir, sources: Self::default(), errors: Vec::new() };
+        let (sources, seen) = (Self::default(), HashSet::new());
+        let mut walk = Walk { root: dir, sources, seen, errors: Vec::new() };
         walk.directory(dir, 0);
         walk.errors.sort_by(|a, b| a.place.cmp(&b.place));
         if walk.errors.is_empty() { Ok(walk.sources) } else { Err(walk.errors) }
@@ -53,13 +52,15 @@ impl<N: Into<String>, T: Into<String>> FromIterator<(N, T)> for Sources {
 struct Walk<'a> {
     root: &'a Path,
     sources: Sources,
+    /// Directories that were read, by device and inode: a link may lead back to one.
+    seen: HashSet<(u64, u64)>,
     errors: Vec<ConfigError>,
 }
 
 impl Walk<'_> {
     fn directory(&mut self, dir: &Path, depth: usize) {
-        if depth > MAX_DEPTH {
-            return self.fail(dir, "the directory is too deep");
+        if fs::metadata(dir).is_ok_and(|data| !self.seen.insert((data.dev(), data.ino()))) {
+            return;
         }
         let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = match entries {

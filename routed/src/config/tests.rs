@@ -458,6 +458,8 @@ fn a_directory_is_read_with_its_subdirectories_and_without_its_secrets() {
     }
     let loaded = load(dir.path(), "host").unwrap();
     assert_eq!(*loaded.config, read(sample()).unwrap());
+    std::os::unix::fs::symlink("..", dir.path().join("policies/loop")).unwrap();
+    assert_eq!(*load(dir.path(), "host").unwrap().config, *loaded.config, "a link may lead back");
     fs::write(dir.path().join("policies/deep/er/none.yaml"), [0xff]).unwrap();
     std::os::unix::fs::symlink("/nonexistent", dir.path().join("gone.yaml")).unwrap();
     let errors = load(dir.path(), "host").unwrap_err();

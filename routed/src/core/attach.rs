@@ -3,7 +3,10 @@
 
 use std::time::Instant;
 
-use super::{Core, Event, Handover, Refusal, Reply, Ticket, Verb, Waiter, flush, name};
+use super::name;
+use super::request::{Event, Handover, Refusal, Reply, Ticket, Verb, Waiter};
+use super::state::Core;
+use super::work::RecordWork;
 use crate::config::Mtu;
 use crate::derive::{Live, Next, Phase, gate, link};
 use crate::ipam::Allocation;
@@ -197,7 +200,7 @@ impl Core {
         self.inputs.put_workload(Live { record, phase, since: self.revision, former: None });
         self.mark_workload(id);
         self.fresh.insert(id.clone());
-        self.records.insert(id.clone(), flush::RecordWork::Write);
+        self.records.insert(id.clone(), RecordWork::Write);
         Ok(Handover::Needed)
     }
 

@@ -8,7 +8,10 @@ use bgp::types::Prefix;
 use policy::model::EndpointKey;
 use reconcile::{Failure, FailureKind, Outcome, Report};
 
-use super::{Core, Refusal, Reply, Verb, attach, flush};
+use super::attach;
+use super::request::{Refusal, Reply, Verb};
+use super::state::Core;
+use super::work::RecordWork;
 use crate::derive::{Live, Next, Phase, gate, route};
 use crate::model::{LinkKey, NetnsId, RouteKey, Stage, WorkloadId};
 
@@ -205,7 +208,7 @@ impl Core {
 
     /// Has a record removed, unless its removal failed a moment ago.
     fn remove_record(&mut self, id: &WorkloadId) {
-        let remove = flush::RecordWork::Remove;
+        let remove = RecordWork::Remove;
         if self.retries.get(id) != Some(&remove) {
             self.retries.remove(id);
             self.records.insert(id.clone(), remove);

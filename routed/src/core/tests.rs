@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod attach;
+mod fabric;
+mod fault;
 mod property;
-mod scenario;
 mod world;

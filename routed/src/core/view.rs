@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use reconcile::{Failure, FailureKind, Revision};
 
-use super::Core;
+use super::state::Core;
 use crate::derive::{Live, Next, Phase, gate};
 use crate::ipam::BlockUsage;
 use crate::model::{Workload, WorkloadId};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bgp::types::Family;
 use proptest::prelude::*;
@@ -9,8 +11,8 @@ use reconcile::{Failure, FailureKind, Outcome, Report, Revision};
 use super::*;
 use crate::config::{self, Config};
 use crate::model::{
-    InterfaceAddress, MacAddr, NetnsId, RouteKind, RouteScope, Stage, Uplink, Uplinks, Workload,
-    WorkloadId,
+    InterfaceAddress, LinkKey, MacAddr, NetnsId, RouteKind, RouteScope, Stage, Uplink, Uplinks,
+    Workload, WorkloadId,
 };
 
 fn ip(text: &str) -> IpAddr {

@@ -35,6 +35,10 @@ async fn a_change_of_any_kind_is_noticed() {
     let mut watch = Directory::watch(&dir);
     assert!(watch.is_active());
     assert!(is_calm(&mut watch).await);
+    for name in ["a", "b", "c"] {
+        std::os::unix::fs::symlink("..", dir.join("policies").join(name)).unwrap();
+    }
+    soon(watch.changed()).await;
     fs::write(dir.join("node.yaml"), "# other").unwrap();
     soon(watch.changed()).await;
     fs::write(dir.join("policies/.new"), "#").unwrap();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Noticing that something changed below a directory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::future;
 use std::io;
@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How long changes may go on before they are looked at anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// More directories than this are no configuration.
+const MAX_DIRS: usize = 4096;
+
 /// A watch over a directory tree; without inotify one that notices nothing.
 ///
 /// A file that was modified and not closed yet is being written: no change is reported until its
@@ -35,8 +38,8 @@ pub struct Directory {
 #[derive(Debug)]
 struct Inotify {
     fd: AsyncFd<OwnedFd>,
-    /// The directory behind each watch descriptor.
-    dirs: HashMap<i32, PathBuf>,
+    /// The watches over the directories of the tree.
+    dirs: HashSet<i32>,
     /// The watch over the directory that holds the root: the root itself may be replaced.
     parent: Option<i32>,
     /// Files being written.
@@ -102,7 +105,7 @@ impl Inotify {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let mut this = Self {
             fd: register(fd)?,
-            dirs: HashMap::new(),
+            dirs: HashSet::new(),
             parent: None,
             open: HashSet::new(),
             changed: false,
@@ -165,7 +168,7 @@ impl Inotify {
             self.open.retain(|(of, _)| *of != wd);
             return true;
         }
-        if self.parent == Some(wd) && !self.dirs.contains_key(&wd) {
+        if self.parent == Some(wd) && !self.dirs.contains(&wd) {
             return name.as_deref() == root.file_name();
         }
         if let Some(name) = name {
@@ -188,7 +191,14 @@ impl Inotify {
     }
 
     /// Watches a directory and all below it; again is the same as once.
-    fn watch_tree(&mut self, dir: &Path) -> io::Result<()> {
+    fn watch_tree(&mut self, root: &Path) -> io::Result<()> {
+        let mut seen = HashSet::new();
+        self.watch_below(root, &mut seen)?;
+        self.dirs.extend(seen);
+        Ok(())
+    }
+
+    fn watch_below(&self, dir: &Path, seen: &mut HashSet<i32>) -> io::Result<()> {
         let flags = WatchFlags::CLOSE_WRITE
             | WatchFlags::MODIFY
             | WatchFlags::CREATE
@@ -200,12 +210,15 @@ impl Inotify {
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR;
         let wd = inotify::add_watch(self.fd.get_ref(), dir, flags)?;
-        self.dirs.insert(wd, dir.to_owned());
+        // The same directory has the same descriptor: a link may lead back to it.
+        if !seen.insert(wd) || seen.len() > MAX_DIRS {
+            return Ok(());
+        }
         for entry in std::fs::read_dir(dir)?.flatten() {
             let hidden = entry.file_name().as_bytes().starts_with(b".");
-            if !hidden && entry.path().is_dir() && self.dirs.len() < 4096 {
+            if !hidden && entry.path().is_dir() {
                 // One directory less is no reason to watch none; it may be gone again already.
-                let _unwatched = self.watch_tree(&entry.path());
+                let _unwatched = self.watch_below(&entry.path(), seen);
             }
         }
         Ok(())
