@@ -22,6 +22,9 @@ use crate::stop::{Stop, Wake, Worker};
 const ALL: u16 = 3;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
 
 /// An IP packet that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +37,10 @@ pub struct Packet {
     pub destination: IpAddr,
     /// Number of the transport protocol; extension headers of IPv6 are not followed.
     pub protocol: u8,
-    /// Source and destination port of TCP and UDP.
+    /// Source and destination port of TCP, UDP and SCTP.
     pub ports: Option<(u16, u16)>,
+    /// Type of ICMP and ICMPv6, and the identifier if it is an echo.
+    pub icmp: Option<(u8, u16)>,
     /// Length of the packet from its IP header on.
     pub length: usize,
 }
@@ -68,9 +73,12 @@ impl Packet {
             _ => return None,
         };
         let port = |at| array::<2>(bytes, header + at).map(u16::from_be_bytes);
-        let ports = matches!(protocol, TCP | UDP).then(|| port(0).zip(port(2))).flatten();
+        let has_ports = matches!(protocol, TCP | UDP | SCTP);
+        let ports = has_ports.then(|| port(0).zip(port(2))).flatten();
+        let kind = || bytes.get(header).copied().zip(port(4));
+        let icmp = matches!(protocol, ICMP | ICMPV6).then(kind).flatten();
         let (time, length) = (Instant::now(), bytes.len());
-        Some(Self { time, source, destination, protocol, ports, length })
+        Some(Self { time, source, destination, protocol, ports, icmp, length })
     }
 }
 

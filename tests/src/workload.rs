@@ -19,6 +19,7 @@ pub struct Runtime {
     node: Netns,
     plugin: PathBuf,
     config: Value,
+    arguments: Option<String>,
 }
 
 /// One execution of the plugin that may still run.
@@ -72,13 +73,20 @@ impl Runtime {
             "type": "routed",
             "socket": socket,
         });
-        Ok(Self { node: node.clone(), plugin, config })
+        Ok(Self { node: node.clone(), plugin, config, arguments: None })
     }
 
     /// The same with a field of the network configuration set.
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         self.config[field] = value;
+        self
+    }
+
+    /// The same for pods of a namespace, as Kubernetes names it in `CNI_ARGS`.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        self.arguments = Some(format!("K8S_POD_NAMESPACE={namespace}"));
         self
     }
 
@@ -145,6 +153,7 @@ impl Runtime {
             .env("CNI_CONTAINERID", attachment.id)
             .env("CNI_NETNS", netns)
             .env("CNI_IFNAME", attachment.interface)
+            .envs(self.arguments.iter().map(|arguments| ("CNI_ARGS", arguments)))
             .env("CNI_PATH", self.plugin.parent().unwrap_or_else(|| Path::new("/")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
