@@ -32,7 +32,7 @@ use policy::{
 };
 
 use cases::{Case, CaseEndpoint, CaseFile, CasePlace, Probe, Send, read_cases};
-use shot::{Shot, fire, socket_address};
+use shot::{Kind, Shot, fire, socket_address};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The files that a test below drives.
@@ -180,12 +180,12 @@ impl Stage {
                 (&self.actor(name)?.netns, address, false)
             }
         };
-        let (protocol, port) = match probe.send {
-            Send::Tcp(port) => (Protocol::TCP, Some(port)),
-            Send::Udp(port) => (Protocol::UDP, Some(port)),
-            Send::Sctp(port) => (Protocol::SCTP, Some(port)),
-            Send::Icmp if family == 4 => (Protocol::ICMP, None),
-            Send::Icmp => (Protocol::ICMPV6, None),
+        let (kind, protocol, port) = match probe.send {
+            Send::Tcp(port) => (Kind::Tcp, Protocol::TCP, Some(port)),
+            Send::Udp(port) => (Kind::Udp, Protocol::UDP, Some(port)),
+            Send::Sctp(port) => (Kind::Sctp, Protocol::SCTP, Some(port)),
+            Send::Icmp if family == 4 => (Kind::Icmp, Protocol::ICMP, None),
+            Send::Icmp => (Kind::Icmp, Protocol::ICMPV6, None),
         };
         let packet = Packet {
             from: self.place(&probe.from)?,
@@ -202,7 +202,7 @@ impl Stage {
             to: to.clone(),
             target: socket_address(target, port.unwrap_or(0), interface_index(from)?),
             is_to_node,
-            send: probe.send,
+            kind,
             allow: probe.allow,
         };
         Ok((shot, packet))

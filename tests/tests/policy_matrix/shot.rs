@@ -16,14 +16,23 @@ use anyhow::{Context, Result};
 use fabric_tests::Netns;
 use fabric_tests::capture::{Capture, Packet};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-
-use crate::cases::Send;
 
 /// How long what must arrive may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what must not arrive is waited for, beyond that.
 const LINGER: Duration = Duration::from_millis(60);
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp,
+    Udp,
+    Sctp,
+    /// An echo request of the family.
+    Icmp,
+}
 
 /// One packet of a case.
 #[derive(Clone, Debug)]
@@ -38,7 +47,7 @@ pub(crate) struct Shot {
     pub(crate) target: SocketAddr,
     /// Whether the receiver is the node.
     pub(crate) is_to_node: bool,
-    pub(crate) send: Send,
+    pub(crate) kind: Kind,
     /// Whether it must arrive.
     pub(crate) allow: bool,
 }
@@ -56,12 +65,12 @@ impl Shot {
     /// Whether this fate is what the case demands.
     pub(crate) fn is_as_wanted(&self, fate: Fate) -> bool {
         let seen = self.is_to_node || fate.is_seen == self.allow;
-        let effect = self.send_is_sctp() || fate.has_effect == self.allow;
+        let effect = self.is_sctp() || fate.has_effect == self.allow;
         seen && effect
     }
 
-    fn send_is_sctp(&self) -> bool {
-        matches!(self.send, Send::Sctp(_))
+    fn is_sctp(&self) -> bool {
+        matches!(self.kind, Kind::Sctp)
     }
 
     fn domain(&self) -> Domain {
@@ -74,11 +83,11 @@ impl Shot {
             packet.protocol == protocol
                 && packet.ports == Some((self.source.port(), self.target.port()))
         };
-        let is_it = match self.send {
-            Send::Tcp(_) => ports(6),
-            Send::Udp(_) => ports(17),
-            Send::Sctp(_) => ports(132),
-            Send::Icmp => {
+        let is_it = match self.kind {
+            Kind::Tcp => ports(6),
+            Kind::Udp => ports(17),
+            Kind::Sctp => ports(132),
+            Kind::Icmp => {
                 let kind = if self.target.is_ipv4() { 8 } else { 128 };
                 packet.icmp == Some((kind, self.source.port()))
             }
@@ -88,36 +97,37 @@ impl Shot {
 
     /// A socket at the sender from which the packet has been sent.
     fn fire(&self) -> Result<Socket> {
-        let (kind, protocol) = match self.send {
-            Send::Tcp(_) => (Type::STREAM, Protocol::TCP),
-            Send::Udp(_) => (Type::DGRAM, Protocol::UDP),
-            Send::Sctp(_) => (Type::RAW, Protocol::from(132)),
-            Send::Icmp if self.target.is_ipv4() => (Type::DGRAM, Protocol::ICMPV4),
-            Send::Icmp => (Type::DGRAM, Protocol::ICMPV6),
+        let (style, protocol) = match self.kind {
+            Kind::Tcp => (Type::STREAM, Protocol::TCP),
+            Kind::Udp => (Type::DGRAM, Protocol::UDP),
+            Kind::Sctp => (Type::RAW, Protocol::from(132)),
+            Kind::Icmp if self.target.is_ipv4() => (Type::DGRAM, Protocol::ICMPV4),
+            Kind::Icmp => (Type::DGRAM, Protocol::ICMPV6),
         };
         let domain = self.domain();
-        let socket = self.from.enter(|| Socket::new(domain, kind, Some(protocol)))?;
+        let socket = self.from.enter(|| Socket::new(domain, style, Some(protocol)))?;
         let socket = socket.with_context(|| format!("a socket for {self:?}"))?;
         socket.set_reuse_address(true).context("sharing the port")?;
         socket.set_nonblocking(true).context("setting a mode")?;
         let (mut source, mut target) = (self.source, self.target);
-        if self.send_is_sctp() {
+        if self.is_sctp() {
             // Ports of a raw socket's addresses say nothing.
             source.set_port(0);
             target.set_port(0);
         }
         socket.bind(&source.into()).with_context(|| format!("binding {self:?}"))?;
         let target = SockAddr::from(target);
-        match self.send {
-            Send::Tcp(_) => match socket.connect(&target) {
-                Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        match self.kind {
+            Kind::Tcp => match socket.connect(&target) {
+                Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
                 other => other.with_context(|| format!("connecting {self:?}"))?,
             },
-            Send::Udp(_) => self.send_to(&socket, b"?", &target)?,
-            Send::Sctp(port) => {
-                self.send_to(&socket, &sctp_init(self.source.port(), port), &target)?;
+            Kind::Udp => self.send_to(&socket, b"?", &target)?,
+            Kind::Sctp => {
+                let init = sctp_init(self.source.port(), self.target.port());
+                self.send_to(&socket, &init, &target)?;
             }
-            Send::Icmp => {
+            Kind::Icmp => {
                 let kind = if self.target.is_ipv4() { 8 } else { 128 };
                 self.send_to(&socket, &[kind, 0, 0, 0, 0, 0, 0, 1, b'?'], &target)?;
             }
@@ -132,10 +142,10 @@ impl Shot {
 
     /// Where the receiver waits for it; `None` if its kernel answers by itself.
     fn listener(&self) -> Option<(Type, SocketAddr)> {
-        let kind = match self.send {
-            Send::Tcp(_) => Type::STREAM,
-            Send::Udp(_) => Type::DGRAM,
-            Send::Sctp(_) | Send::Icmp => return None,
+        let kind = match self.kind {
+            Kind::Tcp => Type::STREAM,
+            Kind::Udp => Type::DGRAM,
+            Kind::Sctp | Kind::Icmp => return None,
         };
         let address = match (self.is_to_node, self.target.is_ipv4()) {
             (false, _) => self.target.ip(),
@@ -146,14 +156,14 @@ impl Shot {
     }
 }
 
-/// Receivers' sockets by namespace, type and address.
-type Listeners = BTreeMap<(String, i32, SocketAddr), Socket>;
+/// Receivers' sockets by namespace, whether they are for TCP, and address.
+type Listeners = BTreeMap<(String, bool, SocketAddr), Socket>;
 
 fn listen(shots: &[Shot]) -> Result<Listeners> {
     let mut listeners = Listeners::new();
     for shot in shots {
         let Some((kind, address)) = shot.listener() else { continue };
-        let key = (shot.to.name().to_owned(), i32::from(kind), address);
+        let key = (shot.to.name().to_owned(), kind == Type::STREAM, address);
         if listeners.contains_key(&key) {
             continue;
         }
@@ -206,7 +216,7 @@ pub(crate) fn fire(shots: &[Shot]) -> Result<Vec<Fate>> {
 fn wait(shots: &[Shot], sockets: &[Socket], listeners: &Listeners) -> Result<BTreeSet<usize>> {
     let start = Instant::now();
     let mut arrived = BTreeSet::new();
-    let wanted = |(_, shot): &(usize, &Shot)| shot.allow && !shot.send_is_sctp();
+    let wanted = |(_, shot): &(usize, &Shot)| shot.allow && !shot.is_sctp();
     let wanted: Vec<usize> = shots.iter().enumerate().filter(wanted).map(|(n, _)| n).collect();
     loop {
         collect(shots, sockets, listeners, &mut arrived);
@@ -219,12 +229,12 @@ fn wait(shots: &[Shot], sockets: &[Socket], listeners: &Listeners) -> Result<BTr
         // What is connected stays ready: it is not waited for again.
         let open = sockets.iter().enumerate().filter(|(index, _)| !arrived.contains(index));
         let mut fds: Vec<PollFd<'_>> = open
-            .map(|(index, socket)| match shots[index].send {
-                Send::Tcp(_) => PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT),
+            .map(|(index, socket)| match shots[index].kind {
+                Kind::Tcp => PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::OUT),
                 _ => PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
             })
             .collect();
-        let datagrams = listeners.iter().filter(|((_, kind, _), _)| *kind == libc::SOCK_DGRAM);
+        let datagrams = listeners.iter().filter(|((_, is_tcp, _), _)| !is_tcp);
         fds.extend(datagrams.map(|(_, s)| PollFd::from_borrowed_fd(s.as_fd(), PollFlags::IN)));
         let timeout = Timespec { tv_sec: 0, tv_nsec: left.min(LINGER).subsec_nanos().into() };
         // Interrupted or over: the loop looks again.
@@ -240,14 +250,14 @@ fn collect(
     arrived: &mut BTreeSet<usize>,
 ) {
     let mut buffer = [std::mem::MaybeUninit::uninit(); 256];
-    for ((name, kind, address), socket) in listeners {
-        if *kind != libc::SOCK_DGRAM {
+    for ((name, is_tcp, address), socket) in listeners {
+        if *is_tcp {
             continue;
         }
         while let Ok((_, from)) = socket.recv_from(&mut buffer) {
             let Some(from) = from.as_socket() else { continue };
             let is_it = |shot: &Shot| {
-                matches!(shot.send, Send::Udp(_))
+                matches!(shot.kind, Kind::Udp)
                     && shot.to.name() == name
                     && shot.target.port() == address.port()
                     && (address.ip().is_unspecified() || shot.target.ip() == address.ip())
@@ -258,13 +268,13 @@ fn collect(
         }
     }
     for (index, (shot, socket)) in shots.iter().zip(sockets).enumerate() {
-        let is_answered = match shot.send {
-            Send::Tcp(_) => {
+        let is_answered = match shot.kind {
+            Kind::Tcp => {
                 let is_refused = || matches!(socket.take_error(), Ok(Some(_)));
                 socket.peer_addr().is_ok() || (shot.is_to_node && is_refused())
             }
-            Send::Icmp => socket.recv(&mut buffer).is_ok(),
-            Send::Udp(_) | Send::Sctp(_) => false,
+            Kind::Icmp => socket.recv(&mut buffer).is_ok(),
+            Kind::Udp | Kind::Sctp => false,
         };
         if is_answered {
             arrived.insert(index);
