@@ -22,6 +22,7 @@ use reconcile::{Batch, Drift, Failure, FailureKind, Hints, Outcome, Target};
 use rustix::io::Errno;
 
 use super::container::{self, Container};
+use super::effect;
 use super::error::{Error, Refusal};
 use super::handover::{self, ContainerHandles, Handover};
 use super::host::{self, HostFact, Offer};
@@ -199,7 +200,20 @@ impl LinkTarget {
             !matches!(f, container::ContainerFact::Mac(_) | container::ContainerFact::Mtu(_))
         });
         container::write(handles.socket(), peer, &facts)?;
-        Ok(Outcome::Applied)
+        self.settle(spec, link.index, handles)
+    }
+
+    /// Waits until everything that was written has its effect.
+    fn settle(
+        &mut self,
+        spec: &LinkSpec,
+        index: u32,
+        handles: &mut ContainerHandles,
+    ) -> Result<Outcome, Error> {
+        if effect::wait((&mut self.socket, index), (handles.socket(), spec.v6))? {
+            return Ok(Outcome::Applied);
+        }
+        Ok(failed(FailureKind::Retry, "the kernel has not put the link in operation yet"))
     }
 
     /// Writes what a living link lacks; its container end only if we have handles.
@@ -221,7 +235,7 @@ impl LinkTarget {
             Some(container) if container.is_peer_of(&end.link) => {
                 let missing = container.missing(spec);
                 container::write(handles.socket(), container.end.link.index, &missing)?;
-                Ok(Outcome::Applied)
+                self.settle(spec, end.link.index, handles)
             }
             // The container renamed or moved its end; there is no way back but a new link.
             _ => {

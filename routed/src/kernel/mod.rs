@@ -14,6 +14,7 @@
 mod address;
 mod check;
 mod container;
+mod effect;
 mod error;
 mod handover;
 mod host;
