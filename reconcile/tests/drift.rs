@@ -3,9 +3,7 @@
 
 use std::time::Instant;
 
-use reconcile::{
-    Action, Changes, Completeness, Driver, DriverConfig, Mailbox, Outcome, Revision,
-};
+use reconcile::{Action, Changes, Completeness, Driver, DriverConfig, Mailbox, Outcome, Revision};
 
 fn wishes(entries: &[(&'static str, u8)]) -> Changes<&'static str, u8> {
     let mailbox = Mailbox::new();
