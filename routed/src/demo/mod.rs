@@ -338,10 +338,12 @@ impl Demo {
         let mut problems = Vec::new();
         for w in &self.plan.workloads {
             let dirs = NodeDirs::new(&self.base, &w.node);
-            if dirs.cni_socket().exists() && self.state.plugin.is_file() {
+            // A daemon that somebody killed cannot detach; the namespaces take the links along.
+            if dirs.answers() && self.state.plugin.is_file() {
                 problems.extend(workload::detach(w, &dirs, &self.state.plugin).err());
             }
         }
+        problems.extend(self.end_strangers().err());
         for process in self.state.processes.iter().rev() {
             process.end();
             if process.is_alive() {
@@ -361,6 +363,21 @@ impl Demo {
             eprintln!("while taking the demo down: {problem:#}");
         }
         problems.is_empty() && !Self::exists()
+    }
+}
+
+impl Demo {
+    /// Ends what somebody else started inside the demo's namespaces.
+    fn end_strangers(&self) -> Result<()> {
+        for name in system::existing_namespaces() {
+            let known: Vec<i32> = self.state.processes.iter().map(|p| p.pid).collect();
+            for process in system::processes_in(&name)? {
+                if !known.contains(&process.pid) {
+                    process.end();
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -44,6 +44,11 @@ impl NodeDirs {
     pub(super) fn cni_socket(&self) -> PathBuf {
         self.run.join("cni.sock")
     }
+
+    /// Whether the daemon is there to answer.
+    pub(super) fn answers(&self) -> bool {
+        std::os::unix::net::UnixStream::connect(self.cni_socket()).is_ok()
+    }
 }
 
 /// Writes the configuration tree of a node and hands the writable directories to the daemon's user.

@@ -208,6 +208,17 @@ pub(super) fn existing_namespaces() -> Vec<String> {
     names
 }
 
+/// The processes that live in a namespace.
+pub(super) fn processes_in(netns: &str) -> Result<Vec<Process>> {
+    let listed = run(command("ip").args(["netns", "pids", netns]))?;
+    let found = listed.split_whitespace().filter_map(|word| {
+        let pid = word.parse().ok()?;
+        let (_, start_time) = stat_of(pid)?;
+        Some(Process { name: format!("process in {netns}"), pid, start_time })
+    });
+    Ok(found.collect())
+}
+
 /// Deletes the namespaces; goes on after an error and returns all of them.
 pub(super) fn delete_namespaces(names: &[String]) -> Vec<anyhow::Error> {
     names.iter().filter_map(|n| run(command("ip").args(["netns", "del", n])).err()).collect()
