@@ -16,8 +16,14 @@ mod lane;
 #[path = "kernel_live/link.rs"]
 mod link;
 #[cfg(test)]
+#[path = "kernel_live/measure.rs"]
+mod measure;
+#[cfg(test)]
 #[path = "kernel_live/monitor.rs"]
 mod monitor;
+#[cfg(test)]
+#[path = "kernel_live/outside.rs"]
+mod outside;
 #[cfg(test)]
 #[path = "kernel_live/reap.rs"]
 mod reap;
@@ -28,5 +34,5 @@ mod route;
 #[path = "kernel_live/support.rs"]
 mod support;
 #[cfg(test)]
-#[path = "kernel_live/measure.rs"]
-mod measure;
+#[path = "kernel_live/sysctl.rs"]
+mod sysctl;
