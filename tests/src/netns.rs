@@ -36,6 +36,8 @@ struct Inner {
     name: String,
     fd: OwnedFd,
     scratch: TempDir,
+    /// Somebody else made it and will remove it.
+    foreign: bool,
 }
 
 impl Netns {
@@ -48,7 +50,7 @@ impl Netns {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{label}", std::process::id());
         run(command("ip").args(["netns", "add", &name]))?;
-        match Self::open(&name) {
+        match Self::open(&name, false) {
             Ok(netns) => {
                 netns.run("ip link set lo up")?;
                 Ok(netns)
@@ -60,7 +62,15 @@ impl Netns {
         }
     }
 
-    fn open(name: &str) -> Result<Self> {
+    /// A namespace that somebody else made and will remove.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn existing(name: &str) -> Result<Self> {
+        Self::open(name, true)
+    }
+
+    fn open(name: &str, foreign: bool) -> Result<Self> {
         let path = Path::new(DIRECTORY).join(name);
         let fd = rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .with_context(|| format!("opening {}", path.display()))?;
@@ -70,7 +80,7 @@ impl Netns {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir()
             .context("creating a scratch directory")?;
-        let inner = Rc::new(Inner { name: name.to_owned(), fd, scratch });
+        let inner = Rc::new(Inner { name: name.to_owned(), fd, scratch, foreign });
         diag::register(&inner);
         Ok(Self { inner })
     }
@@ -159,7 +169,9 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        delete(&self.name);
+        if !self.foreign {
+            delete(&self.name);
+        }
     }
 }
 

@@ -210,7 +210,7 @@ impl Diagnose for Node {
 }
 
 /// A program under test: from an environment variable, or beside the test executable.
-pub(crate) fn find_program(variable: &str, name: &str, package: &str) -> Result<PathBuf> {
+pub fn find_program(variable: &str, name: &str, package: &str) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
         ensure!(path.is_file(), "{variable} names {}, which is no file", path.display());
