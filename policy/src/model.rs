@@ -10,12 +10,14 @@
 mod endpoint;
 mod labels;
 mod policy;
+mod position;
 mod rule;
 mod selector;
 
 pub use endpoint::{Endpoint, EndpointKey, LocalEndpoint, RemoteEndpoint};
 pub use labels::Labels;
-pub use policy::{Direction, HostAction, Order, Policy, PolicyId, Position};
+pub use policy::{Direction, HostAction, Order, Policy, PolicyId};
+pub use position::Position;
 pub use rule::{
     Action, EndpointSelector, Family, Net, NetError, Peer, PortRange, Protocol, Rule, Scope,
 };

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
-use super::{EndpointSelector, Rule};
+use super::{EndpointSelector, Position, Rule};
 
 /// Identity of a policy. `Display` gives `namespace/name`, or `name` for a global policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,21 +122,6 @@ impl Direction {
             Self::Ingress => "Ingress",
             Self::Egress => "Egress",
         }
-    }
-}
-
-/// Where in a file something stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Position {
-    /// The file as it was named to the loader.
-    pub file: Arc<str>,
-    /// Line, from 1.
-    pub line: u32,
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
     }
 }
 

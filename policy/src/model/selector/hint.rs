@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Comparison, Expr};
+use super::expr::{Comparison, Expr};
 
 /// What every set of labels that satisfies a selector must show for one label name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

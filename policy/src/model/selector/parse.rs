@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::{Comparison, Expr, SelectorError};
+use super::expr::{Comparison, Expr, SelectorError};
 
 /// Longest label name in bytes.
 const MAX_LABEL: usize = 512;
