@@ -5,8 +5,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::server::api::{BgpPeer, BgpRoute, BgpWhy, List};
 
+use super::context::{CliError, Globals, encode};
+use super::output;
 use super::output::Table;
-use super::{CliError, Globals, encode, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BgpVerb {

@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 
 use crate::server::api::{IpamBlock, List, Workload};
 
+use super::context::{CliError, Globals};
+use super::output;
 use super::output::Table;
-use super::{CliError, Globals, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum IpamVerb {

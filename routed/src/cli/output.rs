@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::server::api::ErrorLocation;
 
-use super::{CliError, Globals};
+use super::context::{CliError, Globals};
 
 /// Columns two spaces apart, as wide as their widest cell; `-` for an empty one.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use clap::Subcommand;
 
 use crate::server::api::{List, Policy, PolicyDetail};
 
+use super::context::{CliError, Globals, encode};
+use super::output;
 use super::output::Table;
-use super::{CliError, Globals, encode, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyVerb {

@@ -5,8 +5,9 @@ use clap::Args;
 
 use crate::server::api::{List, Route};
 
+use super::context::{CliError, Globals};
+use super::output;
 use super::output::Table;
-use super::{CliError, Globals, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  routed routes\n  routed routes 10.64.2.0/26 -o json")]

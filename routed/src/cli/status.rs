@@ -7,7 +7,8 @@ use clap::Args;
 
 use crate::server::api::Status;
 
-use super::{CliError, Globals, output, parse_duration};
+use super::context::{CliError, Globals, parse_duration};
+use super::output;
 
 #[derive(Debug, Args)]
 #[command(

@@ -8,7 +8,8 @@ use clap::Args;
 use crate::config::{self, ConfigError};
 use crate::server::api::ErrorLocation;
 
-use super::{CliError, Globals, output};
+use super::context::{CliError, Globals};
+use super::output;
 
 #[derive(Debug, Args)]
 #[command(

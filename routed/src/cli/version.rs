@@ -3,7 +3,8 @@
 
 use crate::server::api::Version;
 
-use super::{CliError, Globals, output};
+use super::context::{CliError, Globals};
+use super::output;
 
 pub(super) fn run(globals: &Globals) -> Result<u8, CliError> {
     let daemon = globals.get::<Version>("/api/v1/version").ok().and_then(|v| v.daemon);

@@ -5,8 +5,9 @@ use clap::Args;
 
 use crate::server::api::{List, Workload};
 
+use super::context::{CliError, Globals};
+use super::output;
 use super::output::Table;
-use super::{CliError, Globals, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  routed workloads\n  routed workloads web-11 -o json")]
