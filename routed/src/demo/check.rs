@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Demo;
 use super::plan::{Router, Workload};
+use super::racks::Demo;
 use super::{system, tor, workload};
 
 /// Sessions come up and routes travel two racks: generous on a loaded machine, seconds on an idle one.
