@@ -3,7 +3,7 @@
 //! tries to be a router.
 
 use std::io::{BufRead, BufReader};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,9 +13,8 @@ use routed::kernel::{Bell, ContainerHandles, Reaper, RouteTarget, SwitchMode, Sw
 use super::lane::{Wish, host_routes, with_lane};
 use super::support::{Netns, attach, delete, dump, eventually, put, spec, target};
 
-/// Environment of the unprivileged half: descriptors of the container.
-const NETNS_FD: &str = "KERNEL_LIVE_NETNS_FD";
-const NETLINK_FD: &str = "KERNEL_LIVE_NETLINK_FD";
+/// Environment of the unprivileged half: the container's namespace. Its socket is standard input.
+const NETNS: &str = "KERNEL_LIVE_NETNS";
 const STATE_DIR: &str = "KERNEL_LIVE_STATE_DIR";
 
 #[test]
@@ -28,10 +27,7 @@ fn one_capability_is_enough_for_everything() {
         Some(rustix::fs::Gid::from_raw(65534)),
     )
     .unwrap();
-    let (netns, netlink) = a.raw_handles(|netns, netlink| (netns, netlink));
-    for fd in [&netns, &netlink] {
-        rustix::io::fcntl_setfd(fd.as_fd(), rustix::io::FdFlags::empty()).unwrap();
-    }
+    let netlink = a.raw_handles(|_, netlink| netlink);
     let caps = ["--inh-caps", "--ambient-caps", "--bounding-set"]
         .map(|set| format!("{set}=-all,+net_admin"));
     // Somewhere the other user may read and execute it.
@@ -43,8 +39,8 @@ fn one_capability_is_enough_for_everything() {
         .args(caps)
         .arg(exe)
         .args(["--exact", "outside::the_unprivileged_half", "--ignored", "--nocapture"])
-        .env(NETNS_FD, netns.as_raw_fd().to_string())
-        .env(NETLINK_FD, netlink.as_raw_fd().to_string())
+        .stdin(netlink)
+        .env(NETNS, format!("/run/netns/{}", a.name))
         .env(STATE_DIR, state.path())
         .output()
         .unwrap();
@@ -62,15 +58,9 @@ fn the_unprivileged_half() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     assert!(status.contains("CapEff:\t0000000000001000"), "{status}");
     assert!(status.contains("Uid:\t65534"), "{status}");
-    let inherited = |name: &str| {
-        let number = std::env::var(name).unwrap().parse().unwrap();
-        #[expect(unsafe_code, reason = "a descriptor passed on by number")]
-        // SAFETY: the parent left this descriptor open for us and nobody else here uses it.
-        unsafe {
-            OwnedFd::from_raw_fd(number)
-        }
-    };
-    let handles = ContainerHandles::try_new(inherited(NETNS_FD), inherited(NETLINK_FD)).unwrap();
+    let netns = std::fs::File::open(std::env::var(NETNS).unwrap()).unwrap().into();
+    let netlink = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let handles = ContainerHandles::try_new(netns, netlink).unwrap();
     let switches = Switches::new(SwitchMode::Manage, state.as_ref()).ensure(&[]);
     assert!(switches.errors.is_empty(), "{:?}", switches.errors);
     let (mut links, handover) = target();
