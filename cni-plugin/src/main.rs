@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The binary a container runtime executes; everything is in the library.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
