@@ -109,7 +109,7 @@ fn the_demo_holds_to_stock_tools_survives_kills_and_leaves_nothing() -> Result<(
     let down = demo.down()?;
     ensure!(down.status.success(), "demo down: {}", text(&down));
     for pid in pids.into_iter().flatten() {
-        ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "daemon {pid} is still there");
+        ensure!(is_dead(pid), "daemon {pid} is still there");
     }
     nothing_is_left(&demo)
 }
@@ -219,14 +219,11 @@ fn kill_and_restart(demo: &Demo, round: usize) -> Result<()> {
         ("IPv4 in", Probe::start(&far, None, target("10.64.1.1")?)?),
         ("IPv6 in", Probe::start(&far, None, target("fd00:64:1::1")?)?),
     ];
-    let pid = demo.daemon("r1n1")?;
-    let pid = rustix::process::Pid::from_raw(pid).context("a pid")?;
+    let daemon = demo.daemon("r1n1")?;
+    let pid = rustix::process::Pid::from_raw(daemon).context("a pid")?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
     eventually(PATIENCE, "the daemon is dead", || {
-        if let Ok(alive) = demo.daemon("r1n1") {
-            let status = fs::read_to_string(format!("/proc/{alive}/status")).unwrap_or_default();
-            anyhow::bail!("killed {pid:?}, {alive} is still there: {status}");
-        }
+        ensure!(is_dead(daemon), "killed {pid:?}, it is still there");
         Ok(())
     })?;
     let killed = Instant::now();
@@ -257,6 +254,13 @@ fn kill_and_restart(demo: &Demo, round: usize) -> Result<()> {
         written.join("\n")
     );
     Ok(())
+}
+
+/// Whether all threads have ended: until then the process may hold its files and locks.
+fn is_dead(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    threads == 0 || (threads == 1 && status.contains("State:\tZ"))
 }
 
 /// Starts the daemon of r1n1 as the demo does, under strace.

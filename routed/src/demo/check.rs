@@ -104,15 +104,19 @@ fn ecmp_blocks(demo: &Demo, node: &Router) -> Result<usize> {
     Ok(found)
 }
 
-/// uid, capabilities and NoNewPrivs of every daemon, from /proc.
+/// uid, capabilities and NoNewPrivs of every daemon, from /proc; whoever started it.
 fn privileges(demo: &Demo) -> Vec<Check> {
     // CAP_NET_ADMIN is bit 12, CAP_NET_BIND_SERVICE bit 10.
     let expected =
         "uid 65534, caps 0000000000001400, bounding 0000000000001400, no new privileges 1";
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for process in demo.state.processes.iter().filter(|p| p.name.starts_with("routed of")) {
+    let found = demo.plan.nodes.iter().flat_map(|n| system::processes_in(&n.netns()));
+    for process in found.flatten() {
         let status =
             fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+        if !status.starts_with("Name:\trouted\n") {
+            continue;
+        }
         let field = |name: &str| {
             let line = status.lines().find_map(|l| l.strip_prefix(name));
             line.and_then(|l| l.split_whitespace().next()).unwrap_or("?").to_owned()
