@@ -20,7 +20,7 @@
 //! Invariants:
 //! - a record is on disk before anything derived from it is published, and goes after all of it is
 //!   reported gone;
-//! - what is published is what [`derive::all`] gives, except for keys marked to be derived anew;
+//! - what is published is what [`all`](crate::derive::all) gives, except for keys marked to be derived anew;
 //! - the core never asks the clock, the disk or the kernel.
 
 mod attach;

@@ -16,7 +16,7 @@ use super::types::Config;
 pub struct Loaded {
     /// What the files say.
     pub config: Arc<Config>,
-    /// The files, for [`LastGood::save`].
+    /// The files, for [`LastGood::save`](super::LastGood::save).
     pub sources: Sources,
 }
 
