@@ -5,7 +5,7 @@
 //! lowerCamel word that is the same in logs, metrics and JSON, and an [`Action`]:
 //!
 //! - errors of a path attribute ([`AttrError`]) are repaired where RFC 7606 allows it;
-//! - everything that is an [`Error`] resets the session.
+//! - everything that is an [`enum@Error`] resets the session.
 //!
 //! Deviates: RFC 7606 also knows "AFI/SAFI disable"; we reset the session instead, which RFC 7606
 //! §2 allows.

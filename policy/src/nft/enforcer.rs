@@ -78,7 +78,7 @@ impl Default for EnforcerConfig {
     }
 }
 
-/// Engine, driver and target. See the [module documentation](self).
+/// Engine, driver and target.
 #[derive(Debug)]
 pub struct Enforcer<T> {
     engine: Engine,

@@ -54,7 +54,7 @@ pub struct TargetStats {
     pub is_owned: bool,
 }
 
-/// The writer and reader of our table. See the [module documentation](self).
+/// The writer and reader of our table.
 #[derive(Debug)]
 pub struct Target {
     socket: NfSocket,

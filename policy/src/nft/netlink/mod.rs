@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! nf_tables over nfnetlink, without libraries or processes.
 //!
-//! A change is a [`Batch`]: messages between a begin and an end marker that the kernel applies as
+//! A change is a [`Batch`](batch::Batch): messages between a begin and an end marker that the kernel applies as
 //! one transaction or not at all. It parses every message even after a refusal, so one answer
-//! names every refused message. [`NfSocket`] sends a batch with one system call and reads the
+//! names every refused message. [`NfSocket`](socket::NfSocket) sends a batch with one system call and reads the
 //! answers, which are all queued by the time the call returns; the last message asks for an
 //! acknowledgement (kernels before 6.10 ignore the flag on the end marker), so an answer that is
 //! missing shows that answers were lost.
