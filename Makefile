@@ -41,14 +41,13 @@ deny:
 	@$(CARGO) deny --version >/dev/null 2>&1 || \
 	  $(CARGO) install cargo-deny --version $(DENY_VERSION) --locked --root $(TOOLS)
 
-check: nextest deny ## format, lints, docs, architecture, licences
+check: peers nextest deny ## format, lints, docs, architecture, licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	$(CARGO) nextest run -p fabric-tests --test architecture
 	$(CARGO) deny check licenses bans sources
-	@if command -v shellcheck >/dev/null; then shellcheck $$(git ls-files '*.sh') .ci/run; \
-	 else echo "skip: shellcheck is not installed"; fi
+	shellcheck $$(git ls-files '*.sh') .ci/run
 
 test: nextest peers plugin ## unit, property, namespace and interop tests
 	$(CARGO) build -p routed --bin routed
@@ -58,8 +57,11 @@ test: nextest peers plugin ## unit, property, namespace and interop tests
 
 lab: nextest peers plugin ## long loops and full matrices; writes docs/lab.md
 	$(CARGO) build -p routed --bin routed
-	ROUTED_LAB=1 ROUTED_BIN=$(TARGET_DIR)/debug/routed ROUTED_CNI_BIN=$(PLUGIN) \
+	rm -rf $(TARGET_DIR)/lab
+	ROUTED_LAB=$(TARGET_DIR)/lab ROUTED_BIN=$(TARGET_DIR)/debug/routed ROUTED_CNI_BIN=$(PLUGIN) \
 	  $(CARGO) nextest run -p fabric-tests --profile lab --no-fail-fast
+	$(CARGO) run --quiet -p fabric-tests --bin lab-report $(TARGET_DIR)/lab >$(TARGET_DIR)/lab/lab.md
+	cp $(TARGET_DIR)/lab/lab.md docs/lab.md
 
 bench: peers build ## measure beside the incumbents; prints a table, writes target/bench/*.json
 	ROUTED_BIN=$(TARGET_DIR)/release/routed ROUTED_CNI_BIN=$(PLUGIN) \

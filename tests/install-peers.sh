@@ -4,7 +4,7 @@
 # no packaged daemon may be started or stopped; daemons that run already are left alone.
 set -eu
 
-packages="bird2 frr gobgpd iproute2 nftables iputils-ping tcpdump strace util-linux procps"
+packages="bird2 frr gobgpd iproute2 nftables iputils-ping tcpdump strace util-linux procps shellcheck"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||

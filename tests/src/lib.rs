@@ -25,6 +25,7 @@
 
 pub mod capture;
 pub mod diag;
+pub mod lab;
 mod need;
 mod netns;
 pub mod node;

@@ -5,13 +5,13 @@
 //! and everything comes back. What the node learned is read from its kernel, what it advertised from the peer.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fabric_tests::node::{NodeConfig, PeerConfig, gateways};
 use fabric_tests::peer::routed::Routed;
 use fabric_tests::peer::{self, Config, Kind, Peer, Prefix, Session};
-use fabric_tests::{Netns, Port, cable, eventually};
+use fabric_tests::{Netns, Port, cable, eventually, lab};
 
 /// FRR waits before its first advertisement, GoBGP before it dials; two cells share two cores.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -76,6 +76,14 @@ impl Families {
         }
     }
 
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::V4OverV4 => "v4 over v4",
+            Self::V6OverV6 => "v6 over v6",
+            Self::BothOverV4 => "both over v4",
+        }
+    }
+
     /// Addresses of the session: the node's, the peer's.
     fn transport(self) -> (IpAddr, IpAddr) {
         let way = match self {
@@ -127,6 +135,7 @@ fn cell(kind: Kind, bgp: Bgp, families: Families, dials: Dials) -> Result<()> {
         families: families.names(),
     }];
     wanted.write(&node)?;
+    let started = Instant::now();
     node.start()?;
 
     peer.wait_established(node_address, PATIENCE)?;
@@ -137,6 +146,7 @@ fn cell(kind: Kind, bgp: Bgp, families: Families, dials: Dials) -> Result<()> {
         expect_route(&node_ns, way)?;
         expect_advert(&*peer, way)?;
     }
+    let up = started.elapsed();
 
     let first = families.ways()[0];
     peer.withdraw(prefix(first.from_peer))?;
@@ -148,14 +158,30 @@ fn cell(kind: Kind, bgp: Bgp, families: Families, dials: Dials) -> Result<()> {
     for way in families.ways() {
         expect_no_route(&node_ns, way)?;
     }
+    let restarted = Instant::now();
     peer.start()?;
     peer.wait_established(node_address, PATIENCE)?;
     for way in families.ways() {
         expect_route(&node_ns, way)?;
         expect_advert(&*peer, way)?;
     }
+    let back = restarted.elapsed();
     let peers = node.json(&["bgp", "peers"])?;
     ensure!(peers["items"][0]["state"] == "established", "{peers}");
+    let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+    let dials = if matches!(dials, Dials::Node) { "we dial" } else { "they dial" };
+    lab::record(
+        "interop",
+        &[
+            ("peer", format!("{kind:?}")),
+            ("session", if peer_asn == NODE_ASN { "iBGP" } else { "eBGP" }.to_owned()),
+            ("families", families.as_str().to_owned()),
+            ("who dials", dials.to_owned()),
+            ("routes both ways", seconds(up)),
+            ("withdraw, loss", "ok".to_owned()),
+            ("routes again", seconds(back)),
+        ],
+    )?;
     node.stop()
 }
 

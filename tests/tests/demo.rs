@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fabric_tests::peer::routed::find_program;
 use fabric_tests::probe::{Echo, Probe};
-use fabric_tests::{Netns, Process, command, eventually, output, run};
+use fabric_tests::{Netns, Process, command, eventually, lab, output, run};
 use serde_json::Value;
 
 /// How often a daemon is killed.
 const RESTARTS: usize = 10;
+const LAB_RESTARTS: usize = 50;
 /// The port of the echo servers.
 const PORT: u16 = 7007;
 /// How long each restart is watched.
@@ -99,9 +100,22 @@ fn the_demo_holds_to_stock_tools_survives_kills_and_leaves_nothing() -> Result<(
     the_command_line_answers(&demo)?;
     let second = output(demo.command().args(["demo", "up"]))?;
     ensure!(!second.status.success(), "a second demo must be refused");
-    for round in 0..RESTARTS {
-        kill_and_restart(&demo, round).with_context(|| format!("restart {round}"))?;
+    let rounds = lab::rounds(RESTARTS, LAB_RESTARTS);
+    let (mut sent, mut slowest) = (0, Duration::ZERO);
+    for round in 0..rounds {
+        let seen = kill_and_restart(&demo, round).with_context(|| format!("restart {round}"))?;
+        (sent, slowest) = (sent + seen.0, slowest.max(seen.1));
     }
+    lab::record(
+        "restart",
+        &[
+            ("restarts", rounds.to_string()),
+            ("requests", sent.to_string()),
+            ("lost", "0".to_owned()),
+            ("writes", "0".to_owned()),
+            ("slowest from kill to healthy status", format!("{:.1} s", slowest.as_secs_f64())),
+        ],
+    )?;
     let pids = ["r1n1", "r1n2", "r2n1", "r2n2"].map(|node| demo.daemon(node));
     let status = output(demo.command().args(["demo", "status"]))?;
     // Daemons restarted by this test are unknown to the demo; everything else must hold.
@@ -207,7 +221,7 @@ fn the_command_line_answers(demo: &Demo) -> Result<()> {
 }
 
 /// Kill -9 under a 1 kHz ping between the racks in both families; back within 5 s; nothing lost, nothing written.
-fn kill_and_restart(demo: &Demo, round: usize) -> Result<()> {
+fn kill_and_restart(demo: &Demo, round: usize) -> Result<(u64, Duration)> {
     let (near, far) = (netns("web-11")?, netns("web-21")?);
     let (_echo_near, _echo_far) = (Echo::start(&near, PORT)?, Echo::start(&far, PORT)?);
     let target = |address: &str| -> Result<SocketAddr> {
@@ -236,16 +250,19 @@ fn kill_and_restart(demo: &Demo, round: usize) -> Result<()> {
         ensure!(status.status.success(), "{}", text(&status));
         Ok(())
     })?;
-    ensure!(killed.elapsed() < PATIENCE, "back after {:?}", killed.elapsed());
+    let back = killed.elapsed();
+    ensure!(back < PATIENCE, "back after {back:?}");
     // What the restart might still break (a late sweep, a stale timer) must show in the probes.
     eventually(PATIENCE, "the window is over", || {
         ensure!(killed.elapsed() > WINDOW, "still watching");
         Ok(())
     })?;
+    let mut sent = 0;
     for (name, probe) in probes {
         let loss = probe.finish()?;
         ensure!(loss.sent > 500, "{name}: the probe ran: {loss:?}");
         ensure!(loss.lost == 0, "{name}: {loss:?}");
+        sent += loss.sent;
     }
     let written = writes(&fs::read_to_string(&trace).context("reading the trace")?);
     ensure!(
@@ -253,7 +270,7 @@ fn kill_and_restart(demo: &Demo, round: usize) -> Result<()> {
         "written after a restart with unchanged inputs:\n{}",
         written.join("\n")
     );
-    Ok(())
+    Ok((sent, back))
 }
 
 /// Whether all threads have ended: until then the process may hold its files and locks.

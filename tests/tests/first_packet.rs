@@ -15,7 +15,7 @@ use fabric_tests::peer::routed::Routed;
 use fabric_tests::peer::{self, Config, Kind, Peer, Session};
 use fabric_tests::probe::{Flood, Sink};
 use fabric_tests::workload::{Attachment, Runtime};
-use fabric_tests::{Netns, Port, cable, eventually, forward, require};
+use fabric_tests::{Netns, Port, cable, eventually, forward, lab, require};
 
 /// How often B is attached.
 const ROUNDS: usize = 100;
@@ -166,7 +166,7 @@ fn control(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-fn judge(scene: &Scene) -> Result<()> {
+fn judge(from: &str, scene: &Scene) -> Result<()> {
     let flood = |v4| {
         let target = |address| SocketAddr::new(address, DENIED);
         Flood::start(&scene.a, block_addresses(v4).into_iter().map(target).collect(), PAUSE)
@@ -179,15 +179,27 @@ fn judge(scene: &Scene) -> Result<()> {
     }
     let elapsed = start.elapsed();
     control(scene)?;
+    let mut flooded = 0;
     for flood in floods {
         let sent = flood.finish()?;
+        flooded += sent;
         eprintln!("flood: {sent} packets");
         ensure!(sent > 100 * ROUNDS as u64, "only {sent} packets in {elapsed:?}");
     }
     eprintln!("{ROUNDS} rounds in {elapsed:?}, first packets {:?}", tally.first);
     ensure!(tally.leaked.is_empty() && tally.lost.is_empty(), "{tally:?}");
     ensure!(tally.first == [ROUNDS; 2], "{tally:?}");
-    Ok(())
+    lab::record(
+        "first-packet",
+        &[
+            ("A is on", from.to_owned()),
+            ("ADDs of B", ROUNDS.to_string()),
+            ("packets of the flood", flooded.to_string()),
+            ("denied packets that arrived", "0".to_owned()),
+            ("first IPv4 packets that arrived", tally.first[0].to_string()),
+            ("first IPv6 packets that arrived", tally.first[1].to_string()),
+        ],
+    )
 }
 
 fn wait_for_policy(node: &Routed) -> Result<()> {
@@ -221,7 +233,7 @@ fn first_packets_from_the_same_node() -> Result<()> {
     wait_for_policy(&node)?;
     let runtime = Runtime::new(&netns, &node.cni_socket())?;
     let a = attach_a(&runtime)?;
-    judge(&Scene { a, runtime, _rest: vec![Box::new(node)] })
+    judge("B's node", &Scene { a, runtime, _rest: vec![Box::new(node)] })
 }
 
 /// A node beside the ToR, on a network of its own.
@@ -283,5 +295,7 @@ fn first_packets_from_another_node() -> Result<()> {
     }
     let a = attach_a(&Runtime::new(&far, &a_node.cni_socket())?)?;
     let runtime = Runtime::new(&near, &b_node.cni_socket())?;
-    judge(&Scene { a, runtime, _rest: vec![Box::new(bird), Box::new(a_node), Box::new(b_node)] })
+    let rest: Vec<Box<dyn std::any::Any>> =
+        vec![Box::new(bird), Box::new(a_node), Box::new(b_node)];
+    judge("another node, behind BIRD", &Scene { a, runtime, _rest: rest })
 }
