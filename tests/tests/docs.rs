@@ -4,10 +4,13 @@
 //! Every YAML block goes through `routed validate`. Its lines `# node.yaml`, `# fabric/….yaml` and so on say into which
 //! file of a configuration tree the following lines go; what a block leaves out (the NodeConfig, the pools of its blocks)
 //! is filled in. A block marked `yaml refused` must be refused, in exactly the words of the `text` block behind it.
-//! JSON blocks parse, links and cited tests exist, and every command of `--help` has its place in `docs/cli.md`.
+//! JSON blocks parse, links and cited tests exist, and every command of `--help` has its place in `docs/cli.md`. The node
+//! and the ToRs of the README are started as printed.
 
 #[path = "docs/page.rs"]
 mod page;
+#[path = "docs/tor.rs"]
+mod tor;
 #[path = "docs/tree.rs"]
 mod tree;
 

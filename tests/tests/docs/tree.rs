@@ -59,7 +59,7 @@ fn files(block: &Block) -> Result<Vec<(String, String)>> {
 /// Cuts a sample at the lines that are a comment with nothing but a file name.
 ///
 /// Lines keep their numbers within a file that stands alone: the comment stays its first line.
-fn split(text: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn split(text: &str) -> Result<Vec<(String, String)>> {
     let mut files: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
         match file_name(line) {
