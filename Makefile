@@ -63,7 +63,8 @@ lab: nextest peers plugin ## long loops and full matrices; writes docs/lab.md
 	$(CARGO) run --quiet -p fabric-tests --bin lab-report $(TARGET_DIR)/lab >$(TARGET_DIR)/lab/lab.md
 	cp $(TARGET_DIR)/lab/lab.md docs/lab.md
 
-bench: peers build ## measure beside the incumbents; prints a table, writes target/bench/*.json
+bench: build ## measure beside the incumbents; prints a table, writes target/bench/*.json
+	@tests/install-peers.sh bench
 	ROUTED_BIN=$(TARGET_DIR)/release/routed ROUTED_CNI_BIN=$(PLUGIN) \
 	  $(CARGO) bench -p fabric-tests --bench attach
 

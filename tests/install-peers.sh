@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Installs the Debian packages that demo, tests and benches use. While apt runs, a policy says that
-# no packaged daemon may be started or stopped; daemons that run already are left alone.
+# Installs the Debian packages that demo and tests use; with `bench`, also what is measured beside us.
+# While apt runs, a policy says that no packaged daemon may be started or stopped; daemons that run
+# already are left alone.
 set -eu
 
 packages="bird2 frr gobgpd iproute2 nftables iputils-ping tcpdump strace util-linux procps shellcheck"
+[ "${1-}" != bench ] || packages="$packages containernetworking-plugins"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||

@@ -187,6 +187,8 @@ pub(crate) const UNSAFE: &[&str] = &[
     // Counting allocators.
     "tests/src/alloc.rs",
     "bgp/tests/fuzz_wire/alloc.rs",
+    // Asks the kernel for the CPU time of ended children.
+    "tests/benches/attach/usage.rs",
 ];
 
 /// Crate roots and the attribute each carries.
