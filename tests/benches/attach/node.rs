@@ -12,6 +12,7 @@ use fabric_tests::{Netns, eventually};
 use serde_json::{Value, json};
 
 use crate::plugin::Plugin;
+use crate::usage;
 
 /// Where Debian keeps the plugins.
 const INCUMBENTS: &str = "/usr/lib/cni";
@@ -105,12 +106,15 @@ impl Node {
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
 
-    /// Waits until the node has no workload link: our daemon answers DEL before the kernel has
-    /// removed the link, and what follows shall not be measured beside that.
+    /// Waits until the node has no more links than this and its daemon rests. Our daemon answers DEL
+    /// before the kernel has removed the link, and while the kernel does so it lets nobody else
+    /// change a link in any namespace; what follows shall not be measured beside that.
     pub(crate) fn settle(&self, links: usize) -> Result<()> {
         eventually(Duration::from_secs(60), "the links are gone", || {
             let left = self.links()?;
             ensure!(left <= links, "{left} links");
+            let idle = self.daemon_pid().map_or(Ok(true), usage::is_idle)?;
+            ensure!(idle, "the daemon is busy");
             Ok(())
         })
     }

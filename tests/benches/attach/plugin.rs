@@ -6,10 +6,11 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use fabric_tests::{Netns, command};
 use serde_json::Value;
 
@@ -64,18 +65,57 @@ impl Plugin {
                 children.into_iter().map(Child::wait_with_output).collect::<Result<_, _>>()?;
             anyhow::Ok((begun.elapsed(), outputs))
         })??;
-        for output in outputs {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let problem = String::from_utf8_lossy(&output.stderr);
-            let program = self.program.display();
-            ensure!(output.status.success(), "{program} {verb:?}: {text} {problem}");
-            if verb == Verb::Add {
-                let answer: Value = serde_json::from_str(&text).context("the answer of ADD")?;
-                let addresses = answer["ips"].as_array().map_or(0, Vec::len);
-                ensure!(addresses == self.addresses, "{program} answered {answer}");
-            }
-        }
+        outputs.iter().try_for_each(|output| self.judge(verb, output))?;
         Ok(elapsed)
+    }
+
+    /// Keeps so many executions going until each container had its turn.
+    pub(crate) fn run_streams(
+        &self,
+        verb: Verb,
+        containers: &[Container],
+        streams: usize,
+    ) -> Result<Duration> {
+        let mut commands: Vec<Command> =
+            containers.iter().map(|container| self.command(verb, container)).collect();
+        let config = self.config.as_bytes();
+        let share = commands.len().div_ceil(streams);
+        let one_by_one = |commands: &mut [Command]| -> Result<Vec<Output>> {
+            let outputs = commands
+                .iter_mut()
+                .map(|command| start(command, config)?.wait_with_output().context("waiting"));
+            outputs.collect()
+        };
+        let (elapsed, outputs) = self.node.enter(move || {
+            let begun = Instant::now();
+            let outputs = thread::scope(|scope| {
+                let streams: Vec<_> = commands
+                    .chunks_mut(share)
+                    .map(|share| scope.spawn(move || one_by_one(share)))
+                    .collect();
+                let ends = streams
+                    .into_iter()
+                    .map(|stream| stream.join().map_err(|_| anyhow!("a stream panicked"))?);
+                ends.collect::<Result<Vec<_>>>()
+            })?;
+            anyhow::Ok((begun.elapsed(), outputs))
+        })??;
+        outputs.iter().flatten().try_for_each(|output| self.judge(verb, output))?;
+        Ok(elapsed)
+    }
+
+    /// Whether the plugin did what it was asked for.
+    fn judge(&self, verb: Verb, output: &Output) -> Result<()> {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let problem = String::from_utf8_lossy(&output.stderr);
+        let program = self.program.display();
+        ensure!(output.status.success(), "{program} {verb:?}: {text} {problem}");
+        if verb == Verb::Add {
+            let answer: Value = serde_json::from_str(&text).context("the answer of ADD")?;
+            let addresses = answer["ips"].as_array().map_or(0, Vec::len);
+            ensure!(addresses == self.addresses, "{program} answered {answer}");
+        }
+        Ok(())
     }
 
     fn command(&self, verb: Verb, container: &Container) -> Command {
@@ -108,6 +148,7 @@ impl Verb {
 fn start(command: &mut Command, config: &[u8]) -> Result<Child> {
     let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
     let mut stdin = child.stdin.take().context("the plugin has no standard input")?;
-    stdin.write_all(config).context("writing the configuration")?;
+    // A plugin that does not read its input says so by its answer.
+    let _unread = stdin.write_all(config);
     Ok(child)
 }

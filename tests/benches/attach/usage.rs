@@ -32,6 +32,21 @@ pub(crate) fn process(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
+/// Whether all threads of a process wait for something to do, not inside a call that goes on.
+pub(crate) fn is_idle(pid: u32) -> Result<bool> {
+    let tasks = format!("/proc/{pid}/task");
+    for task in fs::read_dir(&tasks).with_context(|| format!("reading {tasks}"))? {
+        let path = task.context("reading a task")?.path().join("stat");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        // The state follows the name, which is in brackets and may contain some.
+        let state = text.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+        if state != Some("S") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn duration(time: libc::timeval) -> Result<Duration> {
     let seconds = u64::try_from(time.tv_sec).context("seconds of a timeval")?;
     let microseconds = u64::try_from(time.tv_usec).context("microseconds of a timeval")?;

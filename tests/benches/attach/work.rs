@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::crowd::{Container, Crowd};
 use crate::node::{Families, Node};
@@ -139,6 +139,13 @@ pub(crate) fn plain(ours: &Node, ptp: &Node) -> Result<Vec<Row>> {
             target: Target::AtMost(0.1),
         },
         Row {
+            work: "CPU of one ADD and its DEL, plugins only",
+            ours: us.cpu(Duration::ZERO),
+            beside,
+            theirs: them.cpu(Duration::ZERO),
+            target: Target::None,
+        },
+        Row {
             work: "CPU of one ADD and its DEL, daemon included",
             ours: us.cpu(daemon),
             beside,
@@ -225,18 +232,15 @@ pub(crate) fn full(empty: &Node) -> Result<Vec<Row>> {
     let nodes = [&ours, &ptp];
     let crowds = [Crowd::new(MANY)?, Crowd::new(MANY)?];
     for (node, crowd) in nodes.iter().zip(&crowds) {
-        for group in crowd.members().chunks(PARALLEL) {
-            node.plugin.run_all(Verb::Add, group)?;
-        }
-        anyhow::ensure!(node.links()? == MANY, "{} links", node.links()?);
+        node.plugin.run_streams(Verb::Add, crowd.members(), PARALLEL)?;
+        let links = node.links()?;
+        ensure!(links == MANY, "{links} links");
     }
     let [us, own, them] = singles([&ours, empty, &ptp], HEAVY_ROUNDS)?;
     let mut gone = Vec::new();
     for (node, crowd) in nodes.iter().zip(&crowds) {
         let begun = Instant::now();
-        for group in crowd.members().chunks(PARALLEL) {
-            node.plugin.run_all(Verb::Del, group)?;
-        }
+        node.plugin.run_streams(Verb::Del, crowd.members(), PARALLEL)?;
         node.settle(0)?;
         gone.push(Figure::new(Unit::Seconds, [begun.elapsed().as_secs_f64()]));
     }
@@ -244,7 +248,7 @@ pub(crate) fn full(empty: &Node) -> Result<Vec<Row>> {
     let beside = "ptp + host-local";
     let row = |work, ours, beside, theirs, target| Row { work, ours, beside, theirs, target };
     let (add, del) = ("ADD v4 beside 1,000 workloads", "DEL v4 beside 1,000 workloads");
-    let end = "1,000 workloads deleted, 8 DELs at a time, until the last link is gone";
+    let end = "1,000 workloads deleted, 8 at a time, until the last link is gone";
     let limit = Figure::new(Unit::Seconds, [3.0]);
     Ok(vec![
         row(add, us.added(), "routed, no other workloads", own.added(), Target::AtMost(2.0)),
