@@ -65,7 +65,7 @@ lab: nextest peers plugin ## long loops and full matrices; writes docs/lab.md
 
 bench: build ## measure beside the incumbents; prints a table, writes target/bench/*.json
 	@tests/install-peers.sh bench
-	ROUTED_BIN=$(TARGET_DIR)/release/routed ROUTED_CNI_BIN=$(PLUGIN) \
+	TMPDIR=/dev/shm ROUTED_BIN=$(TARGET_DIR)/release/routed ROUTED_CNI_BIN=$(PLUGIN) \
 	  $(CARGO) bench -p fabric-tests --bench attach
 
 fuzz: ## the mutation loop of the BGP codec, 10 million messages

@@ -8,6 +8,9 @@ use fabric_tests::{command, run};
 
 use crate::node::Node;
 
+/// `TMPFS_MAGIC` of `linux/magic.h`.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
 /// Names and values, for the reader of the table.
 pub(crate) fn facts(ours: &Node) -> Result<Vec<(&'static str, String)>> {
     let cores = std::thread::available_parallelism().context("counting cores")?;
@@ -24,9 +27,18 @@ pub(crate) fn facts(ours: &Node) -> Result<Vec<(&'static str, String)>> {
             "load (1, 5, 15 minutes)",
             read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(", "),
         ),
+        ("state of routed and of host-local", file_system(ours)?.to_owned()),
         ("routed", ours.version()?),
         ("containernetworking-plugins", package("containernetworking-plugins")?),
     ])
+}
+
+/// Both keep their records under `/run` or `/var`; on a real node the former is in memory. Here
+/// both are where `TMPDIR` says.
+fn file_system(ours: &Node) -> Result<&'static str> {
+    let found =
+        rustix::fs::statfs(ours.plugin.node().dir()).context("asking for the file system")?;
+    Ok(if found.f_type == TMPFS_MAGIC { "in memory (tmpfs)" } else { "on a disk" })
 }
 
 fn package(name: &str) -> Result<String> {
