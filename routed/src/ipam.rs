@@ -107,11 +107,13 @@ pub struct ExhaustedPool {
     pub total: u32,
     /// How many of them only rest.
     pub cooling: u32,
+    /// These blocks.
+    pub blocks: Vec<Prefix>,
 }
 
 impl fmt::Display for ExhaustedPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pool, total, cooling } = self;
+        let Self { pool, total, cooling, .. } = self;
         write!(f, "pool {pool} exhausted {total}/{total} ({cooling} cooling)")
     }
 }
@@ -304,11 +306,13 @@ impl Ipam {
                 Some(pool) => {
                     pool.total += usage.total;
                     pool.cooling += usage.cooling;
+                    pool.blocks.push(usage.prefix);
                 }
                 None => pools.push(ExhaustedPool {
                     pool: usage.pool,
                     total: usage.total,
                     cooling: usage.cooling,
+                    blocks: vec![usage.prefix],
                 }),
             }
         }

@@ -12,9 +12,20 @@ impl From<Result<Reply, Refusal>> for CniAnswer {
         match reply {
             Ok(Reply::Attached(answer)) => Self::Attached(answer),
             Ok(Reply::Detached) => Self::Detached,
-            Err(refusal) => Self::Failed(Error::new(code(&refusal), refusal.to_string())),
+            Err(refusal) => {
+                let error = Error::new(code(&refusal), refusal.to_string());
+                Self::Failed(error.with_details(details(&refusal)))
+            }
         }
     }
+}
+
+/// Where to look, for who has to act.
+fn details(refusal: &Refusal) -> String {
+    let Refusal::Address(IpamError::Exhausted(pools)) = refusal else { return String::new() };
+    let blocks = pools.iter().flat_map(|pool| &pool.blocks);
+    let names: Vec<_> = blocks.map(|block| format!("block {block}")).collect();
+    names.join(", ")
 }
 
 fn code(refusal: &Refusal) -> ErrorCode {
@@ -41,6 +52,7 @@ fn code(refusal: &Refusal) -> ErrorCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipam::ExhaustedPool;
     use crate::model::WorkloadId;
 
     #[test]
@@ -65,5 +77,16 @@ mod tests {
             assert_eq!((error.code, error.msg), (expected, words));
         }
         assert_eq!(CniAnswer::from(Ok(Reply::Detached)), CniAnswer::Detached);
+    }
+
+    #[test]
+    fn a_full_pool_is_refused_with_the_blocks_to_look_at() {
+        let blocks = ["10.64.1.0/26", "10.64.1.64/26"].map(|block| block.parse().unwrap());
+        let pool =
+            ExhaustedPool { pool: "p".into(), total: 128, cooling: 2, blocks: blocks.into() };
+        let refusal = IpamError::Exhausted(vec![pool]).into();
+        let CniAnswer::Failed(error) = Err(refusal).into() else { panic!("not failed") };
+        assert_eq!(error.msg, "pool p exhausted 128/128 (2 cooling)");
+        assert_eq!(error.details, "block 10.64.1.0/26, block 10.64.1.64/26");
     }
 }
