@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::core::{Core, Settings};
 use crate::lane;
-use crate::lane::core::{Inlets, MainLane, Outlets, Reports};
+use crate::lane::core::{Inlets, MainLane, Offers, Outlets, Reports};
 use crate::lane::fib::Sources;
 use crate::server::{AdminServer, CALLS, CniServer};
 use crate::source::{self, Directory, Reader, State};
@@ -144,8 +144,9 @@ async fn daemon(options: &Options) -> Result<()> {
             endpoints: policy.endpoints.clone(),
             remotes: policy.remotes.clone(),
             policies: policy.policies.clone(),
+            offers: Offers::new(fabric.handover.clone()),
         },
-        (fabric.handover.clone(), fabric.checks.clone()),
+        fabric.checks.clone(),
         speaker,
         sources,
     );

@@ -74,6 +74,43 @@ pub(crate) struct Outlets {
     pub(crate) endpoints: Mailbox<EndpointKey, LocalEndpoint>,
     pub(crate) remotes: Mailbox<EndpointKey, RemoteEndpoint>,
     pub(crate) policies: Mailbox<PolicyId, Arc<Policy>>,
+    pub(crate) offers: Offers,
+}
+
+/// Handles of containers whose link was not published yet: the lane of the links would take them for those of the link
+/// that is still to be removed.
+pub(crate) struct Offers {
+    handover: Handover,
+    /// With whether the workload was known before.
+    held: BTreeMap<LinkKey, (ContainerHandles, bool)>,
+}
+
+impl Offers {
+    /// Nothing is held.
+    pub(crate) const fn new(handover: Handover) -> Self {
+        Self { handover, held: BTreeMap::new() }
+    }
+
+    fn hold(&mut self, key: LinkKey, handles: ContainerHandles, known: bool) {
+        self.held.insert(key, (handles, known));
+    }
+
+    /// The link is about to be published: from now on its lane has the handles.
+    fn hand_over(&mut self, key: &LinkKey, spec: &LinkSpec) {
+        if self.held.get(key).is_none_or(|(handles, _)| handles.id() != spec.netns) {
+            return;
+        }
+        match self.held.remove(key) {
+            Some((handles, true)) => self.handover.offer_again(key, handles),
+            Some((handles, false)) => self.handover.offer(key, handles),
+            None => {}
+        }
+    }
+
+    fn revoke(&mut self, key: &LinkKey) {
+        self.held.remove(key);
+        self.handover.revoke(key);
+    }
 }
 
 /// Mailboxes from the other lanes.
@@ -103,7 +140,6 @@ pub(crate) struct Inlets {
 pub(crate) struct MainLane {
     core: Core,
     out: Outlets,
-    handover: Handover,
     checks: mpsc::Sender<CheckCall>,
     speaker: watch::Sender<Option<SpeakerConfig>>,
     sources: watch::Sender<Sources>,
@@ -125,14 +161,13 @@ impl MainLane {
     pub(crate) fn new(
         core: Core,
         out: Outlets,
-        (handover, checks): (Handover, mpsc::Sender<CheckCall>),
+        checks: mpsc::Sender<CheckCall>,
         speaker: watch::Sender<Option<SpeakerConfig>>,
         sources: watch::Sender<Sources>,
     ) -> Self {
         Self {
             core,
             out,
-            handover,
             checks,
             speaker,
             sources,
@@ -249,11 +284,7 @@ impl MainLane {
                 let wanted = self.core.attach(ticket, &request, now);
                 let key = self.core.workload(&request.id).map(|view| view.record.link_key());
                 if let (Wanted::Needed, Some(key)) = (wanted, key) {
-                    if known {
-                        self.handover.offer_again(&key, handles);
-                    } else {
-                        self.handover.offer(&key, handles);
-                    }
+                    self.out.offers.hold(key.clone(), handles, known);
                     if let Some(waiting) = self.waiting.get_mut(&ticket) {
                         waiting.offered = Some(key);
                     }
@@ -319,8 +350,11 @@ impl MainLane {
     fn answer(&mut self, event: Event) {
         let Some(waiting) = self.waiting.remove(&event.ticket) else { return };
         if let Err(refusal) = &event.reply {
-            if let Some(key) = &waiting.offered {
-                self.handover.revoke(key);
+            let mut others = self.waiting.values().filter_map(|other| other.offered.as_ref());
+            if let Some(key) = &waiting.offered
+                && others.all(|other| other != key)
+            {
+                self.out.offers.revoke(key);
             }
             tracing::warn!(%refusal, "request refused");
         }
@@ -360,6 +394,9 @@ impl Publish for Outlets {
     }
 
     fn link(&mut self, key: LinkKey, value: Option<LinkSpec>, revision: Revision) {
+        if let Some(spec) = &value {
+            self.offers.hand_over(&key, spec);
+        }
         self.links.publish(key, value, revision);
     }
 
