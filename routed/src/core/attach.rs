@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::name;
 use super::request::{Event, Handover, Refusal, Reply, Ticket, Verb, Waiter};
 use super::state::Core;
+use super::view::WorkloadState;
 use super::work::RecordWork;
 use crate::config::Mtu;
 use crate::derive::{Live, Next, Phase, gate, link};
@@ -57,11 +58,11 @@ impl Core {
         self.settle(&request.id);
     }
 
-    /// What a container's link must look like (CNI CHECK), if everything else of it is in force.
+    /// What a container's link must look like (CNI CHECK), if everything else of it is in force, and its record.
     ///
     /// # Errors
-    /// Names the first difference.
-    pub fn check(&self, id: &WorkloadId, netns: NetnsId) -> Result<LinkSpec, Refusal> {
+    /// Names the first difference. What is on its way, as after a start, is worth another try.
+    pub fn check(&self, id: &WorkloadId, netns: NetnsId) -> Result<(LinkSpec, Workload), Refusal> {
         let unknown = || Refusal::Unknown(id.clone());
         let live = self.inputs.workload(id).ok_or_else(unknown)?;
         if live.phase == Phase::Clearing(Next::Leave) {
@@ -72,9 +73,12 @@ impl Core {
             return Err(Refusal::Differs(text));
         }
         if !gate::is_ready(&self.inputs, &self.status, live) {
-            return Err(Refusal::Differs(self.what_is_missing(live)));
+            let text = self.what_is_missing(live);
+            let comes = self.state(live) == WorkloadState::Pending;
+            return Err(if comes { Refusal::TryAgain(text) } else { Refusal::Differs(text) });
         }
-        link::derive(&self.inputs, &live.record.link_key()).ok_or_else(unknown)
+        let spec = link::derive(&self.inputs, &live.record.link_key()).ok_or_else(unknown)?;
+        Ok((spec, live.record.clone()))
     }
 
     /// Starts the end of a workload, whatever it was doing.

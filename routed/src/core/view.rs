@@ -107,7 +107,7 @@ impl Core {
         WorkloadView { record: live.record.clone(), state: self.state(live) }
     }
 
-    fn state(&self, live: &Live) -> WorkloadState {
+    pub(super) fn state(&self, live: &Live) -> WorkloadState {
         match live.phase {
             Phase::Clearing(Next::Leave) => WorkloadState::Leaving,
             Phase::Clearing(Next::Attach) => WorkloadState::Pending,

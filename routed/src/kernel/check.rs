@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! CNI CHECK: compares a link with its wish, at both ends. Reads only.
+//! CNI CHECK: compares a link with its wish, at both ends, and mends the container's end where a repeated ADD asks for it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -48,6 +48,27 @@ impl fmt::Display for Difference {
 /// # Errors
 /// If a read fails.
 pub fn check(mut handles: ContainerHandles, spec: &LinkSpec) -> Result<Vec<Difference>, Error> {
+    compare(&mut handles, spec)
+}
+
+/// Writes what the container's end lacks, then the same as [`check()`]. A container whose end is gone or belongs to
+/// another link is left alone.
+///
+/// # Errors
+/// If a read fails or the kernel refuses a write.
+pub fn mend(mut handles: ContainerHandles, spec: &LinkSpec) -> Result<Vec<Difference>, Error> {
+    let link = state::link_by_name(&mut Socket::open()?, &spec.host_interface)?;
+    let container = Container::read(handles.socket(), &spec.container_interface)?;
+    if let (Some(link), Some(container)) = (link, container)
+        && container.is_peer_of(&link)
+    {
+        let missing = container.missing(spec);
+        container::write(handles.socket(), container.end.link.index, &missing)?;
+    }
+    compare(&mut handles, spec)
+}
+
+fn compare(handles: &mut ContainerHandles, spec: &LinkSpec) -> Result<Vec<Difference>, Error> {
     let mut socket = Socket::open()?;
     let mut differences = Differences(Vec::new());
     let link = check_host(&mut socket, spec, &mut differences)?;

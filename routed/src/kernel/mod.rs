@@ -31,7 +31,7 @@ mod state;
 mod sysctl;
 mod wire;
 
-pub use check::{Difference, Side, check};
+pub use check::{Difference, Side, check, mend};
 pub use error::{Error, Refusal};
 pub use handover::{ContainerHandles, Handover};
 pub use link::LinkTarget;

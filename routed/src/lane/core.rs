@@ -9,40 +9,27 @@ use std::time::{Duration, Instant};
 
 use bgp::types::Prefix;
 use bgp::{Originate, SpeakerConfig};
-use cni_plugin::spec::{Error as CniError, ErrorCode};
 use policy::model::{EndpointKey, LocalEndpoint, Policy, PolicyId, RemoteEndpoint};
 use reconcile::{Completeness, Mailbox, Report, Revision};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{CniAnswer, CniCall, CniRequest};
+use super::check::{Check, CheckCall, Checks, Look};
 use super::fib::Sources;
 use crate::config::Config;
 use crate::core::{
-    Core, Counts, Event, Handover as Wanted, Publish, Refusal, StatusReport, Table, Ticket,
-    WorkloadView, answer_of,
+    Core, Counts, Event, Handover as Wanted, Publish, Reply, StatusReport, Table, Ticket,
+    WorkloadView,
 };
 use crate::ipam::BlockUsage;
 use crate::kernel::{ContainerHandles, Handover};
-use crate::model::{
-    LinkKey, LinkSpec, NetnsId, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId,
-};
+use crate::model::{LinkKey, LinkSpec, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId};
 use crate::source::State;
 use crate::store::{Store, StoreError};
 
 /// How often everything is derived anew and compared with what is published.
 const AUDIT: Duration = Duration::from_secs(600);
-
-/// A link to compare with what the kernel and the container hold.
-pub(crate) struct CheckCall {
-    /// What was promised.
-    pub(crate) spec: LinkSpec,
-    /// The container.
-    pub(crate) handles: ContainerHandles,
-    /// Every difference, or why there is no telling.
-    pub(crate) reply: oneshot::Sender<Result<Vec<String>, String>>,
-}
 
 /// What the status asks of the core.
 pub(crate) struct View {
@@ -140,13 +127,11 @@ pub(crate) struct Inlets {
 pub(crate) struct MainLane {
     core: Core,
     out: Outlets,
-    checks: mpsc::Sender<CheckCall>,
+    checks: Checks,
     speaker: watch::Sender<Option<SpeakerConfig>>,
     sources: watch::Sender<Sources>,
     waiting: BTreeMap<Ticket, Waiting>,
     next_ticket: Ticket,
-    /// Checks that wait for the fabric lane.
-    checking: JoinSet<()>,
 }
 
 /// A request that the core has not answered yet.
@@ -154,6 +139,8 @@ struct Waiting {
     reply: oneshot::Sender<CniAnswer>,
     /// The link whose descriptors were offered for this request.
     offered: Option<LinkKey>,
+    /// The link that is there already, and a way to look at the container's end.
+    again: Option<Look>,
 }
 
 impl MainLane {
@@ -168,12 +155,11 @@ impl MainLane {
         Self {
             core,
             out,
-            checks,
+            checks: Checks::new(checks),
             speaker,
             sources,
             waiting: BTreeMap::new(),
             next_ticket: 0,
-            checking: JoinSet::new(),
         }
     }
 
@@ -184,7 +170,8 @@ impl MainLane {
         inlets.uplinks.mark_changed();
         while !cancel.is_cancelled() {
             let reports = inlets.reports.clone();
-            let due = self.core.poll_timeout().map_or(audit, |due| due.min(audit));
+            let timeouts = [self.core.poll_timeout(), self.checks.poll_timeout()];
+            let due = timeouts.into_iter().flatten().fold(audit, Instant::min);
             // Every arm but the two queues only waits; a queue's item is handled at once.
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -202,7 +189,7 @@ impl MainLane {
                     // The one who asked may have gone.
                     let _gone = reply.send(self.view(errors));
                 }
-                Some(_ended) = self.checking.join_next() => {}
+                () = self.checks.ended() => {}
                 () = tokio::time::sleep_until(due.into()) => {}
             }
             let now = Instant::now();
@@ -219,6 +206,7 @@ impl MainLane {
                 audit = now + AUDIT;
             }
             self.settle(now);
+            self.checks.check_again(&self.core, now);
         }
     }
 
@@ -283,11 +271,12 @@ impl MainLane {
                 let ticket = self.take_ticket(call.reply);
                 let wanted = self.core.attach(ticket, &request, now);
                 let key = self.core.workload(&request.id).map(|view| view.record.link_key());
+                let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
                 if let (Wanted::Needed, Some(key)) = (wanted, key) {
                     self.out.offers.hold(key.clone(), handles, known);
-                    if let Some(waiting) = self.waiting.get_mut(&ticket) {
-                        waiting.offered = Some(key);
-                    }
+                    waiting.offered = Some(key);
+                } else if let Ok((spec, _)) = self.core.check(&request.id, request.netns) {
+                    waiting.again = Some(Look { spec, handles, mend: true });
                 }
             }
             CniRequest::Detach(request) => {
@@ -295,55 +284,15 @@ impl MainLane {
                 self.core.detach(ticket, &request, now);
             }
             CniRequest::Check { id, netns, handles } => {
-                self.on_check(&id, netns, handles, call.reply);
+                let check = Check::new((id, netns), handles, call.reply, now);
+                self.checks.check(&self.core, check, now);
             }
         }
     }
 
-    /// CHECK: the core knows what was promised, the fabric lane looks.
-    fn on_check(
-        &mut self,
-        id: &WorkloadId,
-        netns: NetnsId,
-        handles: ContainerHandles,
-        reply: oneshot::Sender<CniAnswer>,
-    ) {
-        let (answer, answered) = oneshot::channel();
-        let promised = self.core.workload(id).ok_or_else(|| Refusal::Unknown(id.clone()));
-        let asked = self.core.check(id, netns).and_then(|spec| {
-            let call = CheckCall { spec, handles, reply: answer };
-            let busy = |_| Refusal::TryAgain("too many checks at once".to_owned());
-            self.checks.try_send(call).map_err(busy)
-        });
-        let promised = match asked.and(promised) {
-            Ok(view) => view.record,
-            Err(refusal) => {
-                // The plugin may have gone.
-                let _gone = reply.send(Err(refusal).into());
-                return;
-            }
-        };
-        self.checking.spawn(async move {
-            let answer = match answered.await {
-                Ok(Ok(differences)) if differences.is_empty() => {
-                    CniAnswer::Attached(answer_of(&promised))
-                }
-                Ok(Ok(differences)) => CniAnswer::Failed(CniError::new(
-                    ErrorCode::CHECK_FAILED,
-                    differences.join("; "),
-                )),
-                Ok(Err(error)) => CniAnswer::Failed(CniError::new(ErrorCode::KERNEL, error)),
-                // Dropping the reply answers "try again later".
-                Err(_) => return,
-            };
-            // The plugin may have gone.
-            let _gone = reply.send(answer);
-        });
-    }
-
     fn take_ticket(&mut self, reply: oneshot::Sender<CniAnswer>) -> Ticket {
         self.next_ticket += 1;
-        self.waiting.insert(self.next_ticket, Waiting { reply, offered: None });
+        self.waiting.insert(self.next_ticket, Waiting { reply, offered: None, again: None });
         self.next_ticket
     }
 
@@ -357,6 +306,10 @@ impl MainLane {
                 self.out.offers.revoke(key);
             }
             tracing::warn!(%refusal, "request refused");
+        }
+        if let (Ok(Reply::Attached(answer)), Some(look)) = (&event.reply, waiting.again) {
+            self.checks.look(look, answer.clone(), waiting.reply);
+            return;
         }
         // The plugin may have gone; its retry gets the same answer.
         let _gone = waiting.reply.send(event.reply.into());

@@ -18,7 +18,7 @@ use reconcile::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::core::CheckCall;
+use super::check::CheckCall;
 use super::fib::{Fib, METRIC_LEARNED, Sources};
 use super::reconciler::{self, Handle, Reconciler};
 use crate::config::{Config, Forwarding};
@@ -331,14 +331,17 @@ async fn follow_feed(
     }
 }
 
-/// CNI CHECK: compares with what the kernel and the container hold.
+/// Compares with what the kernel and the container hold.
 async fn make_checks(mut checks: mpsc::Receiver<CheckCall>, cancel: CancellationToken) {
     loop {
         let call = tokio::select! {
             () = cancel.cancelled() => return,
             call = checks.recv() => match call { Some(call) => call, None => return },
         };
-        let found = kernel::check(call.handles, &call.spec);
+        let found = match call.mend {
+            true => kernel::mend(call.handles, &call.spec),
+            false => kernel::check(call.handles, &call.spec),
+        };
         let told = found
             .map(|differences| differences.iter().map(ToString::to_string).collect())
             .map_err(|error| error.to_string());

@@ -6,6 +6,7 @@
 //! and the kernel keeps forwarding meanwhile.
 
 mod call;
+mod check;
 pub(crate) mod core;
 pub(crate) mod fabric;
 pub(crate) mod fib;

@@ -252,13 +252,21 @@ fn check_finds_what_differs() {
     let unknown = world.core.check(&id(1), netns(1)).unwrap_err();
     assert_eq!(unknown.to_string(), "c1/eth0 is not attached");
     let answer = world.attached(1, 1);
-    let spec = world.core.check(&id(1), netns(1)).unwrap();
+    let (spec, _) = world.core.check(&id(1), netns(1)).unwrap();
     assert_eq!(spec.host_interface, answer.host_interface);
     let moved = world.core.check(&id(1), netns(2)).unwrap_err();
     assert_eq!(moved.to_string(), "c1/eth0 is attached to namespace 4:1, not 4:2");
     world.kill_netns(netns(1));
     world.settle();
     assert!(matches!(world.core.check(&id(1), netns(1)), Err(Refusal::Differs(_))));
+    // Moved to another namespace it is on its way, and not broken.
+    world.out.routes.stuck = true;
+    world.attach(&add(1, 2));
+    world.settle();
+    assert!(matches!(world.core.check(&id(1), netns(2)), Err(Refusal::TryAgain(_))));
+    world.out.routes.stuck = false;
+    world.settle();
+    assert!(world.core.check(&id(1), netns(2)).is_ok());
     world.detach(&del(1, None));
     assert!(matches!(world.core.check(&id(1), netns(1)), Err(Refusal::Unknown(_))));
 }
