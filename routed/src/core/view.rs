@@ -88,6 +88,13 @@ impl Core {
         self.ipam.usage(now)
     }
 
+    /// Whether requests can be decided upon: without a configuration they are refused, with one that attaches
+    /// workloads the uplinks must have been seen.
+    pub fn is_informed(&self) -> bool {
+        let attaches = self.inputs.config().is_some_and(|config| config.node.kernel.routes);
+        !attaches || self.inputs.uplinks().is_some()
+    }
+
     /// Record files that were set aside at start-up.
     pub fn quarantined(&self) -> &[Quarantined] {
         &self.quarantined

@@ -168,6 +168,8 @@ impl MainLane {
         let mut audit = Instant::now() + AUDIT;
         inlets.config.mark_changed();
         inlets.uplinks.mark_changed();
+        // Before the first call is answered: plugins wait already.
+        self.take_config(&mut inlets.config, Instant::now());
         while !cancel.is_cancelled() {
             let reports = inlets.reports.clone();
             let timeouts = [self.core.poll_timeout(), self.checks.poll_timeout()];
@@ -182,7 +184,7 @@ impl MainLane {
                 // Waiting marks it as seen, but it is taken below.
                 Ok(()) = inlets.config.changed() => inlets.config.mark_changed(),
                 Ok(()) = inlets.uplinks.changed() => {}
-                Some(call) = inlets.calls.recv() => self.on_call(call),
+                Some(call) = inlets.calls.recv(), if self.core.is_informed() => self.on_call(call),
                 Some(reply) = inlets.views.recv() => {
                     let errors =
                         inlets.config.borrow().errors.iter().map(ToString::to_string).collect();

@@ -6,8 +6,9 @@ use std::time::Duration;
 use policy::model::EndpointKey;
 
 use super::world::*;
-use crate::core::{Handover, Refusal};
+use crate::core::{Core, Handover, Refusal, Settings};
 use crate::model::{AttachRequest, LinkKey, RouteKind, Stage, WorkloadId};
+use crate::store::Loaded;
 
 #[test]
 fn an_attached_workload_has_link_routes_and_policy_before_the_answer() {
@@ -244,6 +245,17 @@ fn a_new_container_waits_until_the_old_link_is_gone() {
     world.out.routes.stuck = false;
     world.settle();
     assert!(world.answers[&ticket].is_ok());
+}
+
+#[test]
+fn requests_can_be_decided_once_the_uplinks_were_seen() {
+    let world = World::new();
+    let mut core = Core::new(Settings::default(), Loaded::default());
+    assert!(core.is_informed(), "they are refused without a configuration");
+    core.on_config(config("10.0.0.0/26", ""), world.now);
+    assert!(!core.is_informed());
+    core.on_uplinks(uplinks(&["10.255.0.1"]));
+    assert!(core.is_informed());
 }
 
 #[test]
