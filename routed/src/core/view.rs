@@ -88,6 +88,12 @@ impl Core {
         self.ipam.usage(now)
     }
 
+    /// Whether the routes of all blocks are in force: without them nothing can be given away.
+    pub fn are_blocks_open(&self) -> bool {
+        let mut blocks = self.inputs.config().into_iter().flat_map(|config| &config.blocks);
+        blocks.all(|block| gate::block_is_open(&self.inputs, &self.status, block.prefix))
+    }
+
     /// Whether requests can be decided upon: without a configuration they are refused, with one that attaches
     /// workloads the uplinks must have been seen.
     pub fn is_informed(&self) -> bool {

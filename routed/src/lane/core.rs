@@ -43,6 +43,8 @@ pub(crate) struct View {
     pub(crate) counts: Counts,
     /// Blocks.
     pub(crate) ipam: Vec<BlockUsage>,
+    /// The blocks' own routes are in force.
+    pub(crate) blocks_open: bool,
     /// What the speaker was told.
     pub(crate) speaker: Option<SpeakerConfig>,
     /// Record files set aside at the start.
@@ -324,6 +326,7 @@ impl MainLane {
             workloads: self.core.workloads().collect(),
             counts: self.core.counts(),
             ipam: self.core.ipam(Instant::now()),
+            blocks_open: self.core.are_blocks_open(),
             speaker: self.core.speaker_config().ok(),
             quarantined: self.core.quarantined().len(),
             audit_mismatches: self.core.audit_mismatches(),

@@ -45,6 +45,8 @@ pub(crate) struct PolicyStats {
     pub(crate) pending: usize,
     /// Objects that others had changed.
     pub(crate) drifted: u64,
+    /// Workload interfaces without a policy are shut.
+    pub(crate) closed: bool,
 }
 
 type Listed = Vec<(PolicySummary, Arc<Policy>)>;
@@ -193,6 +195,7 @@ fn tell(
         policies: enforcer.engine().policy_count(),
         pending: found.objects.pending,
         drifted: found.objects.drifted,
+        closed: is_closed,
     };
     stats.send_if_modified(|told| {
         let is_new = *told != now;

@@ -126,6 +126,12 @@ impl AdminApi for Answers {
         if let Some(speaker) = &view.speaker {
             status.router_id = speaker.router_id.to_string();
         }
+        // A lane that has not begun has nothing pending either.
+        let kernel = view.config.as_ref().map(|config| config.node.kernel);
+        status.ready = kernel.is_some_and(|kernel| {
+            (!kernel.routes || view.blocks_open) && (!kernel.policy || nft.closed)
+        });
+        status.kernel.in_sync &= status.ready;
         judge(&mut status, &view, &peers, &self.problems.borrow());
         Ok(status)
     }
@@ -237,7 +243,7 @@ fn judge(status: &mut api::Status, view: &View, peers: &[bgp::PeerStatus], probl
         reasons.push(format!("{} keys corrected by the audit", view.audit_mismatches));
     }
     reasons.extend(problems.iter().cloned());
-    status.ready = has_config && status.policy.pending == 0 && view.speaker.is_some();
+    status.ready &= has_config && status.policy.pending == 0 && view.speaker.is_some();
     status.degraded = !reasons.is_empty();
     status.reasons = reasons;
 }
