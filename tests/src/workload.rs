@@ -20,6 +20,7 @@ pub struct Runtime {
     plugin: PathBuf,
     config: Value,
     arguments: Option<String>,
+    omits_netns: bool,
 }
 
 /// One execution of the plugin that may still run.
@@ -73,7 +74,7 @@ impl Runtime {
             "type": "routed",
             "socket": socket,
         });
-        Ok(Self { node: node.clone(), plugin, config, arguments: None })
+        Ok(Self { node: node.clone(), plugin, config, arguments: None, omits_netns: false })
     }
 
     /// The same with a field of the network configuration set.
@@ -83,11 +84,29 @@ impl Runtime {
         self
     }
 
+    /// The same with these `CNI_ARGS`.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &str) -> Self {
+        self.arguments = Some(arguments.to_owned());
+        self
+    }
+
     /// The same for pods of a namespace, as Kubernetes names it in `CNI_ARGS`.
     #[must_use]
-    pub fn in_namespace(mut self, namespace: &str) -> Self {
-        self.arguments = Some(format!("K8S_POD_NAMESPACE={namespace}"));
+    pub fn in_namespace(self, namespace: &str) -> Self {
+        self.with_arguments(&format!("K8S_POD_NAMESPACE={namespace}"))
+    }
+
+    /// The same without the variable `CNI_NETNS` where there is no namespace; else it is empty.
+    #[must_use]
+    pub fn omitting_netns(mut self) -> Self {
+        self.omits_netns = true;
         self
+    }
+
+    /// The network configuration.
+    pub fn config(&self) -> &Value {
+        &self.config
     }
 
     /// ADD with labels.
@@ -142,7 +161,10 @@ impl Runtime {
         attachment: Attachment<'_>,
         config: &Value,
     ) -> Result<Execution> {
-        let netns = attachment.netns.map(Netns::path).unwrap_or_default();
+        let netns = match attachment.netns {
+            None if self.omits_netns => None,
+            netns => Some(netns.map(Netns::path).unwrap_or_default()),
+        };
         let start = Instant::now();
         let mut child = self
             .node
@@ -151,7 +173,7 @@ impl Runtime {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("CNI_COMMAND", command)
             .env("CNI_CONTAINERID", attachment.id)
-            .env("CNI_NETNS", netns)
+            .envs(netns.map(|netns| ("CNI_NETNS", netns)))
             .env("CNI_IFNAME", attachment.interface)
             .envs(self.arguments.iter().map(|arguments| ("CNI_ARGS", arguments)))
             .env("CNI_PATH", self.plugin.parent().unwrap_or_else(|| Path::new("/")))
