@@ -39,6 +39,10 @@ pub struct SpeakerConfig {
     pub connected: Vec<Prefix>,
     /// How many equal paths of a prefix are used at once; at least 1.
     pub max_paths: usize,
+    /// Identifies the cluster of this route reflector (RFC 4456 §7); the router id when absent.
+    pub cluster_id: Option<BgpId>,
+    /// Publish best paths; a speaker without a kernel to feed need not.
+    pub publish: bool,
     /// Bound on waiting for the first full set of routes after a cold start.
     pub sync_timeout: Duration,
     /// The peers, in any order; names and addresses are unique.
@@ -56,6 +60,8 @@ impl SpeakerConfig {
             own_addresses: Vec::new(),
             connected: Vec::new(),
             max_paths: 16,
+            cluster_id: None,
+            publish: true,
             sync_timeout: Duration::from_secs(30),
             peers: Vec::new(),
         }
@@ -96,7 +102,11 @@ impl SpeakerConfig {
     pub fn diff(&self, next: &Self) -> ConfigDiff {
         let mut diff = ConfigDiff {
             listeners: self.listen != next.listen,
-            identity: self.asn != next.asn || self.router_id != next.router_id,
+            // Whether all attributes are kept is settled when they are received.
+            identity: self.asn != next.asn
+                || self.router_id != next.router_id
+                || self.cluster_id() != next.cluster_id()
+                || self.passes_on() != next.passes_on(),
             import: self.own_blocks != next.own_blocks
                 || self.own_addresses != next.own_addresses
                 || self.connected != next.connected
@@ -120,6 +130,16 @@ impl SpeakerConfig {
             list.sort_unstable();
         }
         diff
+    }
+
+    /// The cluster of this route reflector.
+    pub(crate) fn cluster_id(&self) -> BgpId {
+        self.cluster_id.unwrap_or(self.router_id)
+    }
+
+    /// True when learned paths are passed on to anybody.
+    pub(crate) fn passes_on(&self) -> bool {
+        self.peers.iter().any(|peer| peer.transit || peer.route_reflector_client)
     }
 
     /// The longest restart time offered to any peer: how long a restarted speaker waits for
@@ -158,6 +178,12 @@ pub struct PeerConfig {
     pub next_hop_v4: Option<Ipv4Addr>,
     /// Next hop of the IPv6 prefixes we advertise; the session's own address when absent.
     pub next_hop_v6: Option<Ipv6Addr>,
+    /// An internal peer to which paths of internal peers are reflected, and whose paths are
+    /// reflected to all internal peers (RFC 4456).
+    pub route_reflector_client: bool,
+    /// Pass learned paths on to this peer: from other ASs to it, and from anybody to it if it is
+    /// in another AS.
+    pub transit: bool,
 }
 
 impl PeerConfig {
@@ -176,6 +202,8 @@ impl PeerConfig {
             graceful_restart: GracefulRestart::default(),
             next_hop_v4: None,
             next_hop_v6: None,
+            route_reflector_client: false,
+            transit: false,
         }
     }
 
@@ -215,6 +243,7 @@ impl PeerConfig {
             || self.families != next.families
             || self.timers.hold_time != next.timers.hold_time
             || self.graceful_restart != next.graceful_restart
+            || self.route_reflector_client != next.route_reflector_client
     }
 }
 

@@ -14,6 +14,11 @@ pub(crate) struct PerFamily<T> {
 }
 
 impl<T> PerFamily<T> {
+    /// The value that `make` makes for each family.
+    pub(crate) fn from_fn(mut make: impl FnMut(Family) -> T) -> Self {
+        Self { v4: make(Family::Ipv4Unicast), v6: make(Family::Ipv6Unicast) }
+    }
+
     /// The value of `family`.
     pub(crate) const fn get(&self, family: Family) -> &T {
         match family {

@@ -23,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) own_as: bool,
     pub(crate) next_hop: Option<IpAddr>,
     pub(crate) originator_id: Option<BgpId>,
+    /// Our cluster is in CLUSTER_LIST.
+    pub(crate) own_cluster: bool,
 }
 
 /// The import rules of a node.
@@ -47,6 +49,9 @@ impl Import {
         }
         if facts.originator_id == Some(self.router_id) {
             return Err(RejectReason::OriginatorLoop);
+        }
+        if facts.own_cluster {
+            return Err(RejectReason::ClusterLoop);
         }
         match facts.next_hop {
             Some(gateway) if self.is_gateway(gateway) => Ok(()),

@@ -60,10 +60,11 @@
 //!
 //! # What is deliberately absent
 //!
-//! Nothing learned is ever passed on: this is a plain node, no transit and no reflector, so
-//! attributes it does not use are dropped on receipt. No other families than IPv4 and IPv6
-//! unicast, no ADD-PATH, no confederations, no configurable filters, no BMP, no MD5, no helper
-//! side of graceful restart: when a session is lost, its routes go at once.
+//! Unless a peer is a client of a route reflector or configured for transit, nothing learned is
+//! passed on, and attributes that a plain node does not use are dropped on receipt. No other
+//! families than IPv4 and IPv6 unicast, no ADD-PATH, no confederations, no configurable filters,
+//! no BMP, no MD5, no helper side of graceful restart: when a session is lost, its routes go at
+//! once.
 #![deny(unsafe_code)]
 
 mod config;
@@ -86,7 +87,7 @@ pub use config::{
 #[cfg(feature = "net")]
 pub use handle::{ApplyError, Handle, Originator, Requests, Stopped};
 pub use reason::RejectReason;
-pub use rib::{AttrSet, Step};
+pub use rib::{AttrSet, Extra, Step};
 pub use session::{By, ConnId, DownReason, State};
 pub use speaker::{
     Accepted, Dial, DownStatus, Event, FamilyStatus, LearnedPath, MessageCounts, Originate,

@@ -20,6 +20,14 @@ pub enum RejectReason {
     UplinkSubnet,
     /// The prefix is the address of a peer: a peer is never reached over learned routes.
     PeerAddress,
+    /// The path was reflected by this cluster before (RFC 4456 §8).
+    ClusterLoop,
+    /// A community forbids to advertise the path to this peer (RFC 1997).
+    NoExport,
+    /// Learned paths are not passed on to this peer.
+    NotPassedOn,
+    /// The session does not carry the family.
+    FamilyNotNegotiated,
     /// The prefix is loopback, link-local, multicast or otherwise never routed.
     Martian,
 }
@@ -35,6 +43,10 @@ impl RejectReason {
             Self::OwnBlock => "ownBlock",
             Self::UplinkSubnet => "uplinkSubnet",
             Self::PeerAddress => "peerAddress",
+            Self::ClusterLoop => "clusterLoop",
+            Self::NoExport => "noExport",
+            Self::NotPassedOn => "notPassedOn",
+            Self::FamilyNotNegotiated => "familyNotNegotiated",
             Self::Martian => "martian",
         }
     }

@@ -13,7 +13,12 @@ fn rules() -> Import {
 }
 
 fn facts(hop: &str) -> Facts {
-    Facts { own_as: false, next_hop: Some(hop.parse().unwrap()), originator_id: None }
+    Facts {
+        own_as: false,
+        next_hop: Some(hop.parse().unwrap()),
+        originator_id: None,
+        own_cluster: false,
+    }
 }
 
 #[test]

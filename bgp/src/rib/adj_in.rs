@@ -36,6 +36,8 @@ pub(crate) enum PathState {
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) attrs: Arc<AttrSet>,
+    /// The peer's identifier of the path (RFC 7911 §3); 0 when it uses none.
+    pub(crate) path_id: u32,
     pub(crate) source: SourceId,
     pub(crate) state: PathState,
 }
@@ -51,7 +53,17 @@ impl Path {
             Ok(()) => PathState::Undecided,
             Err(reason) => PathState::Rejected(reason),
         };
-        Self { attrs, source, state }
+        Self { attrs, path_id: 0, source, state }
+    }
+
+    /// The same path with the peer's identifier of it.
+    pub(crate) fn with_id(self, path_id: u32) -> Self {
+        Self { path_id, ..self }
+    }
+
+    /// True when `other` takes the place of this path.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.source == other.source && self.path_id == other.path_id
     }
 
     /// True when the import filter let the path in.

@@ -2,15 +2,20 @@
 //! Path attributes as far as this speaker uses them, and their interning.
 //!
 //! A plain node passes no learned path on, so it keeps only what its decision process, its
-//! loop checks and its operator look at; everything else is gone before it costs memory.
+//! loop checks and its operator look at; everything else is gone before it costs memory. A
+//! speaker that passes paths on keeps that as well, in [`Extra`].
 //! Equal sets are one allocation: a full table has a hundred times fewer sets than prefixes.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::types::{BgpId, Community, LargeCommunity};
-use crate::wire::{AsPath, Attributes, CommunitySet, NextHop, Origin};
+use hashbrown::HashSet;
+
+use crate::types::{BgpId, Community, ExtCommunity, LargeCommunity};
+use crate::wire::{
+    Aggregator, AsPath, Attributes, Communities, CommunitySet, NextHop, Origin, Partial,
+    Reflection, UnknownAttrs,
+};
 
 /// LOCAL_PREF of a path that carries none.
 pub(crate) const DEFAULT_LOCAL_PREF: u32 = 100;
@@ -36,21 +41,86 @@ pub struct AttrSet {
     pub originator_id: Option<BgpId>,
     /// Length of CLUSTER_LIST: how often the path was reflected.
     pub cluster_list_len: u8,
+    /// What only those need who pass the path on; absent if there is none of it.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// Attributes that play no role for a node itself, kept to be passed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Extra {
+    /// The link-local next hop beside the global one (RFC 2545 §3).
+    pub link_local: Option<Ipv6Addr>,
+    /// ATOMIC_AGGREGATE.
+    pub atomic_aggregate: bool,
+    /// AGGREGATOR.
+    pub aggregator: Option<Aggregator>,
+    /// Extended communities.
+    pub ext_communities: CommunitySet<ExtCommunity>,
+    /// CLUSTER_LIST: the reflectors it passed, latest first.
+    pub cluster_list: Box<[Ipv4Addr]>,
+    /// Transitive attributes that we do not know.
+    pub unknown: UnknownAttrs,
+    /// Which known attributes somebody on the way did not know.
+    pub partial: Partial,
 }
 
 impl AttrSet {
-    /// What this speaker keeps of the attributes in an UPDATE.
-    pub(crate) fn learned(attrs: &Attributes, next_hop: NextHop) -> Self {
+    /// What this speaker keeps of the attributes in an UPDATE; all of them if it `passes_on`.
+    pub(crate) fn learned(attrs: Attributes, next_hop: NextHop, passes_on: bool) -> Self {
+        let cluster_list_len = u8::try_from(attrs.reflection.cluster_list.len()).unwrap_or(u8::MAX);
+        let extra = passes_on.then(|| Extra {
+            link_local: match next_hop {
+                NextHop::V6Pair { link_local, .. } => Some(link_local),
+                NextHop::V4(_) | NextHop::V6(_) => None,
+            },
+            atomic_aggregate: attrs.atomic_aggregate,
+            aggregator: attrs.aggregator,
+            ext_communities: attrs.communities.extended,
+            cluster_list: attrs.reflection.cluster_list,
+            unknown: attrs.unknown,
+            partial: attrs.partial,
+        });
         Self {
             origin: attrs.origin,
-            as_path: attrs.as_path.clone(),
+            as_path: attrs.as_path,
             next_hop: Some(next_hop.address()),
             med: attrs.med,
             local_pref: attrs.local_pref,
-            communities: attrs.communities.standard.clone(),
-            large_communities: attrs.communities.large.clone(),
+            communities: attrs.communities.standard,
+            large_communities: attrs.communities.large,
             originator_id: attrs.reflection.originator_id,
-            cluster_list_len: u8::try_from(attrs.reflection.cluster_list.len()).unwrap_or(u8::MAX),
+            cluster_list_len,
+            extra: extra.filter(|extra| *extra != Extra::default()).map(Box::new),
+        }
+    }
+
+    /// The attributes as they are written.
+    pub(crate) fn to_wire(&self) -> Attributes {
+        let extra = self.extra.as_deref().cloned().unwrap_or_default();
+        let next_hop = self.next_hop.map(|hop| match (hop, extra.link_local) {
+            (IpAddr::V4(v4), _) => NextHop::V4(v4),
+            (IpAddr::V6(global), Some(link_local)) => NextHop::V6Pair { global, link_local },
+            (IpAddr::V6(v6), None) => NextHop::V6(v6),
+        });
+        Attributes {
+            origin: self.origin,
+            as_path: self.as_path.clone(),
+            next_hop,
+            med: self.med,
+            local_pref: self.local_pref,
+            atomic_aggregate: extra.atomic_aggregate,
+            aggregator: extra.aggregator,
+            communities: Communities {
+                standard: self.communities.clone(),
+                extended: extra.ext_communities,
+                large: self.large_communities.clone(),
+            },
+            reflection: Reflection {
+                originator_id: self.originator_id,
+                cluster_list: extra.cluster_list,
+            },
+            unknown: extra.unknown,
+            partial: extra.partial,
         }
     }
 

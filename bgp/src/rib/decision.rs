@@ -17,7 +17,7 @@
 //! | – | lowest interior cost: every gateway is on a connected subnet, so all are equal | 4271 §9.1.2.2 e |
 //! | 6 | lowest identifier of peer or originator | 4271 §9.1.2.2 f, 4456 §9 |
 //! | 7 | shortest CLUSTER_LIST | 4456 §9 |
-//! | 8 | lowest peer address | 4271 §9.1.2.2 g |
+//! | 8 | lowest peer address, then lowest path identifier of the peer | 4271 §9.1.2.2 g |
 //!
 //! What is left before step 6 is equally good: these paths are used together (multipath), as
 //! many as allowed and no next hop twice. Steps 6 to 8 rank them. Deviates: the neighbouring AS
@@ -125,8 +125,10 @@ pub(crate) struct SourceInfo {
     pub(crate) kind: SourceKind,
     /// BGP identifier of the peer.
     pub(crate) id: BgpId,
-    /// Address of the peer: unique, so the last step always decides.
+    /// Address of the peer: unique, so the last step always decides between peers.
     pub(crate) address: IpAddr,
+    /// A client of ours as route reflector (RFC 4456 §6).
+    pub(crate) client: bool,
 }
 
 /// What became of a path.
@@ -152,6 +154,8 @@ impl Verdict {
 pub(crate) struct Candidate<'a> {
     pub(crate) attrs: &'a AttrSet,
     pub(crate) source: SourceInfo,
+    /// Tells paths of the same peer apart (RFC 7911).
+    pub(crate) path_id: u32,
 }
 
 /// Verdicts in the order of the candidates, and the indices of the winners, best first.
@@ -259,11 +263,12 @@ impl Contest<'_> {
     }
 }
 
-type RankKey = (u32, u8, IpAddr);
+type RankKey = (u32, u8, IpAddr, u32);
 
 fn rank_key(candidate: &Candidate<'_>) -> RankKey {
     let id = candidate.attrs.originator_id.unwrap_or(candidate.source.id);
-    (id.to_bits(), candidate.attrs.cluster_list_len, candidate.source.address)
+    let Candidate { attrs, source, path_id } = candidate;
+    (id.to_bits(), attrs.cluster_list_len, source.address, *path_id)
 }
 
 /// The first of the steps 6 to 8 in which the two differ.

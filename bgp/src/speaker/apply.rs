@@ -32,6 +32,7 @@ impl Speaker {
             self.end_peer(name, DownReason::ConfigChanged, &changed, now);
         }
         let more_paths = self.config.max_paths != config.max_paths;
+        self.passes_on = config.passes_on();
         self.config = config;
         for name in diff.added.iter().chain(&diff.reset) {
             let peer = self.config.peers.iter().find(|peer| peer.name == *name).cloned();
@@ -63,7 +64,7 @@ impl Speaker {
         if let Some(peer) = self.peers[slot].as_mut() {
             peer.session.stop(reason, Some(notification), now);
         }
-        self.settle(slot, now);
+        self.settle(slot);
         self.remove_peer(slot);
     }
 
@@ -72,14 +73,10 @@ impl Speaker {
         let config = self.config.peers.iter().find(|peer| peer.name == name).cloned();
         let slot = self.slot_by_name(name);
         let (Some(config), Some(slot)) = (config, slot) else { return };
-        let prefixes: Vec<Prefix> = self.originated.keys().copied().collect();
         let Some(peer) = self.peers[slot].as_mut() else { return };
         peer.session.reconfigure(config, now);
-        let families = peer.families();
-        for prefix in prefixes.into_iter().filter(|prefix| families.contains(prefix.family())) {
-            peer.adj_out.get_mut(prefix.family()).mark(prefix);
-        }
-        self.settle(slot, now);
+        self.tell_again(slot, None);
+        self.settle(slot);
     }
 
     /// Judges every learned path by the rules now in force.
@@ -90,7 +87,7 @@ impl Speaker {
             if path.source == SourceId::LOCAL {
                 return Ok(());
             }
-            import.check_attrs(facts(&path.attrs, config.asn))?;
+            import.check_attrs(facts(&path.attrs, config))?;
             import.check_prefix(prefix)
         });
     }

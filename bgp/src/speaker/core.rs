@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::feed::PathSet;
+use super::group::Group;
 use super::io::{Accepted, Dial, Event, PeerEvent, Transmit};
 use super::originate::Originate;
 use super::peer::Peer;
@@ -18,10 +19,10 @@ use crate::filter::Import;
 use crate::rib::{Interner, Rib, SourceId, SourceInfo};
 use crate::session::{ConnId, DownReason, Identity, Output, Session};
 use crate::types::{Family, Prefix};
-use crate::wire::{self, Message, Notification, NotificationCode};
+use crate::wire::{self, CodecCtx, Message, Notification, NotificationCode};
 
 /// Prefixes decided and advertised per turn, so that a full table cannot hold up a timer.
-pub(super) const PREFIXES_PER_TURN: usize = 512;
+pub(super) const PREFIXES_PER_TURN: usize = 4096;
 
 /// A BGP speaker without sockets and clock.
 ///
@@ -41,8 +42,16 @@ pub struct Speaker {
     /// The initial set of originated prefixes is there: End-of-RIB may be sent.
     pub(super) originate_complete: bool,
     pub(super) sync: Sync,
-    /// The peer that is first to be served in the next turn.
-    pub(super) next_peer: usize,
+    /// Peers that are told the same.
+    pub(super) groups: Vec<Option<Group>>,
+    /// The group that is first to be served in the next turn.
+    pub(super) next_group: usize,
+    /// Peers lost while their group was being served.
+    pub(super) lost: Vec<usize>,
+    /// Until when results of decisions are gathered before they are advertised.
+    pub(super) gather_until: Option<Instant>,
+    /// Learned paths are passed on: all their attributes are kept.
+    pub(super) passes_on: bool,
     pub(super) last_set: Option<Arc<PathSet>>,
     pub(super) stats: Stats,
     now: Instant,
@@ -71,7 +80,11 @@ impl Speaker {
             originated: BTreeMap::new(),
             originate_complete: false,
             sync: Sync::new(start, limit, now),
-            next_peer: 0,
+            groups: Vec::new(),
+            next_group: 0,
+            lost: Vec::new(),
+            gather_until: None,
+            passes_on: config.passes_on(),
             last_set: None,
             stats: Stats::default(),
             now,
@@ -100,7 +113,7 @@ impl Speaker {
         if conn.is_none() {
             self.stats.refused += 1;
         }
-        self.settle(slot, now);
+        self.settle(slot);
         conn.map(|conn| Accepted { conn, ttl })
     }
 
@@ -123,23 +136,23 @@ impl Speaker {
             PeerEvent::Closed { conn, error } => session.closed(conn, &error, now),
             PeerEvent::Broken { conn } => session.broken(conn, now),
         }
-        self.settle(slot, now);
+        self.settle(slot);
     }
 
-    /// Runs what is due: first all timers, then at most 512 prefixes of decisions and adverts.
+    /// Runs what is due: first all timers, then a bounded number of decisions and adverts.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
         for slot in 0..self.peers.len() {
             let Some(peer) = self.peers[slot].as_mut() else { continue };
             if peer.session.next_timeout().is_some_and(|at| at <= now) {
                 peer.session.on_timeout(now);
-                self.settle(slot, now);
+                self.settle(slot);
             }
             self.answer_refreshes(slot, now);
         }
         self.update_sync(now);
-        let left = self.decide(PREFIXES_PER_TURN);
-        self.export(left.max(1), now);
+        self.decide(PREFIXES_PER_TURN);
+        self.export(PREFIXES_PER_TURN, now);
     }
 
     /// When [`Self::handle_timeout`] wants to be called; in the past when there is work left.
@@ -177,7 +190,7 @@ impl Speaker {
         for slot in 0..self.peers.len() {
             if let Some(peer) = self.peers[slot].as_mut() {
                 peer.session.stop(reason, notification.as_ref(), now);
-                self.settle(slot, now);
+                self.settle(slot);
             }
         }
     }
@@ -208,7 +221,7 @@ impl Speaker {
         if let Some(peer) = self.peers[slot].as_mut() {
             peer.session.start(now);
         }
-        self.settle(slot, now);
+        self.settle(slot);
     }
 
     pub(super) fn remove_peer(&mut self, slot: usize) {
@@ -239,8 +252,9 @@ impl Speaker {
         match peer.session.on_message(conn, message, now) {
             Some(Message::Update(update)) => {
                 let Some(codec) = peer.session.agreed().map(|agreed| agreed.codec) else { return };
+                let codec = CodecCtx { keep_unknown: self.passes_on, ..codec };
                 match guarded(|| update.decode(&codec)) {
-                    Some(Ok(update)) => self.on_update(slot, &update, now),
+                    Some(Ok(update)) => self.on_update(slot, update, now),
                     Some(Err(error)) => peer.session.malformed(conn, &error.into(), now),
                     None => peer.session.broken(conn, now),
                 }
@@ -252,7 +266,7 @@ impl Speaker {
     }
 
     /// Carries out what a session asked for.
-    pub(super) fn settle(&mut self, slot: usize, now: Instant) {
+    pub(super) fn settle(&mut self, slot: usize) {
         while let Some(output) = self.peers[slot].as_mut().and_then(|peer| peer.session.poll()) {
             match output {
                 Output::Dial(conn) => self.dial(slot, conn),
@@ -262,7 +276,6 @@ impl Speaker {
                 Output::Down => self.on_down(slot),
             }
         }
-        self.update_sync(now);
     }
 
     fn dial(&mut self, slot: usize, conn: ConnId) {
@@ -282,17 +295,16 @@ impl Speaker {
         if let Some(agreed) = peer.session.agreed() {
             peer.source.id = agreed.id;
         }
-        let families = peer.families();
-        for prefix in self.originated.keys().filter(|prefix| families.contains(prefix.family())) {
-            peer.adj_out.get_mut(prefix.family()).mark(*prefix);
-        }
+        self.join_group(slot);
     }
 
     /// The session is lost: its routes go at once (RFC 4271 §6.7).
     fn on_down(&mut self, slot: usize) {
         let Some(peer) = self.peers[slot].as_mut() else { return };
         peer.clear();
-        self.rib.remove_source(peer.slot);
+        let source = peer.slot;
+        self.leave_group(slot);
+        self.rib.remove_source(source);
     }
 
     /// Ends the first synchronisation when its time has come.
@@ -339,22 +351,12 @@ impl Speaker {
         self.peers.iter().position(is)
     }
 
-    /// Marks a prefix for every peer that may be told about it.
-    pub(super) fn mark_export(&mut self, prefix: Prefix) {
-        let family = prefix.family();
-        for peer in self.peers.iter_mut().flatten() {
-            if peer.families().contains(family) {
-                peer.adj_out.get_mut(family).mark(prefix);
-            }
-        }
-    }
-
     fn answer_refreshes(&mut self, slot: usize, now: Instant) {
         for family in Family::ALL {
             let Some(peer) = self.peers[slot].as_mut() else { return };
             let refresh = peer.refresh.get_mut(family);
             if refresh.due.is_some_and(|at| at <= now) && refresh.request(now) {
-                peer.adj_out.get_mut(family).refresh();
+                self.tell_again(slot, Some(family));
             }
         }
     }

@@ -1,21 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From what we originate to the peers.
+//! From the best paths to the peers.
 //!
-//! A plain node advertises only its own prefixes: nothing learned is ever passed on.
+//! A plain node advertises only its own prefixes. Learned paths go on only where a peer is
+//! configured for it: reflected inside the AS (RFC 4456), or passed on as transit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use super::core::Speaker;
+use super::group::{ExportKey, Exporter, Group};
 use super::originate::Originate;
-use super::peer::Peer;
-use crate::reason::RejectReason;
-use crate::rib::{Advert, AttrSet, Interner, Path, SourceId, SourceKind};
-use crate::types::{Asn, Family, Prefix};
-use crate::wire::{
-    self, AsPath, Attributes, CodecCtx, Communities, EncodeError, NextHop, Nlri, Origin,
-};
+use super::peer::{Peer, local_source};
+use crate::rib::{AttrSet, DestId, News, Outbox, Path, Rib, SourceId, SourceInfo};
+use crate::types::{BgpId, Family, Prefix};
+use crate::wire::{self, Nlri};
+
+/// Destinations per bucket and turn.
+const PER_NEWS: usize = 4096;
+/// A chunk of messages is handed out when it has this size.
+const CHUNK: usize = 64 * 1024;
+/// While decisions are being made, their results are gathered so long, so that prefixes with
+/// equal attributes share messages.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// Messages for the members of a group.
+#[derive(Default)]
+struct Chunk {
+    octets: Vec<u8>,
+    messages: usize,
+    /// All but this one.
+    except: Option<usize>,
+}
 
 impl Speaker {
     /// Originates a prefix, changes its attributes, or withdraws it.
@@ -34,11 +51,17 @@ impl Speaker {
                 self.originated.insert(prefix, attrs);
             }
             None => {
-                self.rib.remove(prefix, SourceId::LOCAL);
+                self.rib.remove(prefix, SourceId::LOCAL, 0);
                 self.originated.remove(&prefix);
             }
         }
-        self.mark_export(prefix);
+        // What is ours waits for nobody's End-of-RIB.
+        let Self { rib, peers, config, .. } = self;
+        let local = local_source(config.router_id);
+        let source = |id| Self::source(peers, local, id);
+        if let Some(decided) = rib.decide(prefix, config.max_paths, source) {
+            self.on_decided(decided);
+        }
     }
 
     /// The initial set of originated prefixes is there: End-of-RIB may be sent (RFC 4724 §4.1).
@@ -46,139 +69,405 @@ impl Speaker {
         self.originate_complete = true;
     }
 
-    /// Advertises up to `limit` prefixes, one batch per peer in turn.
-    pub(super) fn export(&mut self, limit: usize, now: Instant) {
-        let slots = self.peers.len();
-        let mut left = limit;
-        for step in 0..slots {
-            if left == 0 {
-                self.next_peer = (self.next_peer + step) % slots;
-                return;
+    /// Notes for every group what may have to be said about a destination.
+    pub(super) fn mark_export(&mut self, family: Family, id: DestId) {
+        let Self { groups, rib, peers, config, .. } = self;
+        let local = local_source(config.router_id);
+        let source = |id| Self::source(peers, local, id);
+        for group in groups.iter_mut().flatten() {
+            let wanted = group.key.wanted(family, id, rib, source);
+            if group.out.get_mut(family).mark(id, wanted) {
+                rib.hold(family, id);
             }
-            let slot = (self.next_peer + step) % slots;
-            for family in Family::ALL {
-                left = left.saturating_sub(self.export_family(slot, family, left, now));
-            }
-            self.settle(slot, now);
         }
     }
 
-    /// Advertises up to `limit` prefixes to one peer; how many were looked at.
-    fn export_family(&mut self, slot: usize, family: Family, limit: usize, now: Instant) -> usize {
-        let Self { peers, originated, interner, config, originate_complete, .. } = self;
-        let Some(peer) = peers[slot].as_mut() else { return 0 };
-        if !peer.families().contains(family) || !peer.has_window() {
-            return 0;
+    /// Advertises up to `limit` destinations, group by group in turn.
+    pub(super) fn export(&mut self, limit: usize, now: Instant) {
+        if self.gathers(now) {
+            return;
         }
-        let next_hop = peer.next_hop(family);
-        let kind = peer.source.kind;
-        let out = peer.adj_out.get_mut(family);
-        let before = out.pending();
-        let advert = out.take(limit, |prefix| {
-            let wanted = Wanted { originated, asn: config.asn, kind, next_hop };
-            wanted.attrs(prefix, interner)
-        });
-        let looked_at = before - out.pending();
-        if !advert.is_empty() {
-            send(peer, family, &advert, now);
+        self.split_slow();
+        let count = self.groups.len();
+        let mut left = limit;
+        for step in 0..count {
+            let index = (self.next_group + step) % count;
+            if left == 0 {
+                self.next_group = index;
+                break;
+            }
+            left = left.saturating_sub(self.export_group(index, left, now));
         }
-        let is_last = peer.adj_out.get(family).pending() == 0;
-        if is_last && *originate_complete && !peer.eor_sent.contains(family) {
-            peer.eor_sent.insert(family);
-            let mut chunk = Vec::new();
-            wire::encode_end_of_rib(family, &mut chunk);
-            peer.session.send_updates(chunk.into(), 1, now);
+        self.send_end_of_ribs(now);
+        self.merge_groups();
+    }
+
+    /// True while results of decisions are gathered.
+    fn gathers(&mut self, now: Instant) -> bool {
+        if self.rib.pending() == 0 || self.sync.defers() {
+            self.gather_until = None;
+            return false;
         }
-        looked_at
+        *self.gather_until.get_or_insert(now + GATHER) > now
     }
 
     /// True when an export turn would do something.
     pub(super) fn has_exports(&self) -> bool {
-        self.peers.iter().flatten().filter(|peer| peer.has_window()).any(|peer| {
-            peer.families().iter().any(|family| {
-                let eor_due = self.originate_complete && !peer.eor_sent.contains(family);
-                eor_due || peer.adj_out.get(family).pending() > 0
-            })
+        let has_window = |slot: &usize| self.peers[*slot].as_ref().is_some_and(Peer::has_window);
+        let groups = self.groups.iter().flatten();
+        let mut ready = groups.filter(|group| group.members.iter().any(has_window));
+        ready.any(|group| {
+            !group.is_idle() || group.members.iter().any(|slot| self.owes_end_of_rib(*slot))
         })
     }
-}
 
-/// What a peer should be told about a prefix.
-struct Wanted<'a> {
-    originated: &'a BTreeMap<Prefix, Originate>,
-    asn: Asn,
-    kind: SourceKind,
-    next_hop: Result<NextHop, RejectReason>,
-}
-
-impl Wanted<'_> {
-    fn attrs(&self, prefix: Prefix, interner: &mut Interner) -> Option<Arc<AttrSet>> {
-        let originate = self.originated.get(&prefix)?;
-        let next_hop = self.next_hop.ok()?;
-        let external = self.kind == SourceKind::External;
-        Some(interner.intern(AttrSet {
-            origin: Origin::Igp,
-            // RFC 4271 §5.1.2: our AS towards other ASs, nothing inside ours.
-            as_path: if external { AsPath::sequence([self.asn]) } else { AsPath::default() },
-            next_hop: Some(next_hop.address()),
-            med: originate.med,
-            local_pref:
-                (!external).then(|| originate.local_pref.unwrap_or(crate::rib::DEFAULT_LOCAL_PREF)),
-            communities: originate.communities.iter().copied().collect(),
-            large_communities: originate.large_communities.iter().copied().collect(),
-            originator_id: None,
-            cluster_list_len: 0,
-        }))
+    fn owes_end_of_rib(&self, slot: usize) -> bool {
+        let owes = |peer: &Peer| {
+            peer.has_window()
+                && peer.families().iter().any(|family| !peer.eor_sent.contains(family))
+        };
+        self.originate_complete && self.peers[slot].as_ref().is_some_and(owes)
     }
-}
 
-/// Encodes a batch and hands it to the session: withdrawals, then one run per attribute set.
-fn send(peer: &mut Peer, family: Family, advert: &Advert, now: Instant) {
-    let Some(codec) = peer.session.agreed().map(|agreed| agreed.codec) else { return };
-    let mut chunk = Vec::new();
-    let mut count = 0;
-    let withdrawn = advert.withdrawn.iter().map(|prefix| Nlri::from(*prefix));
-    match wire::encode_unreach(&codec, family, withdrawn, &mut chunk) {
-        Ok(messages) => count += messages,
-        Err(error) => tracing::error!(peer = %peer.session.name(), %error, "cannot withdraw"),
+    /// Advertises up to `limit` destinations to one group; how many were looked at.
+    fn export_group(&mut self, index: usize, limit: usize, now: Instant) -> usize {
+        let Some(mut group) = self.groups[index].take() else { return 0 };
+        self.lost.clear();
+        let mut left = limit;
+        for family in Family::ALL {
+            while left > 0 && group.out.get(family).pending() > 0 && self.have_window(&group) {
+                let used = self.export_family(&mut group, family, left, now);
+                left = left.saturating_sub(used.max(1));
+            }
+        }
+        for slot in group.members.clone() {
+            self.settle(slot);
+        }
+        // A member may have been lost with the last messages.
+        group.members.retain(|member| !self.lost.contains(member));
+        self.keep_group(index, group);
+        limit - left
     }
-    for (attrs, prefixes) in &advert.reached {
-        match encode(&codec, family, attrs, prefixes, &mut chunk) {
-            Ok(messages) => count += messages,
-            Err(error) => {
-                tracing::error!(peer = %peer.session.name(), %error, "cannot advertise");
-                peer.adj_out.get_mut(family).forget(prefixes);
+
+    fn have_window(&self, group: &Group) -> bool {
+        group.members.iter().all(|slot| self.peers[*slot].as_ref().is_some_and(Peer::has_window))
+    }
+
+    fn export_family(
+        &mut self,
+        group: &mut Group,
+        family: Family,
+        limit: usize,
+        now: Instant,
+    ) -> usize {
+        let (mut chunk, mut left) = (Chunk::default(), limit);
+        while left > 0 && chunk.octets.len() < CHUNK {
+            let news = {
+                let Self { rib, peers, config, .. } = &*self;
+                let local = local_source(config.router_id);
+                let source = |id| Self::source(peers, local, id);
+                let Group { key, out, .. } = &mut *group;
+                let wanted = |id| key.wanted(family, id, rib, source);
+                out.get_mut(family).next(left.min(PER_NEWS), wanted)
+            };
+            let Some(news) = news else { break };
+            left = left.saturating_sub(self.tell(group, family, news, &mut chunk, now).max(1));
+        }
+        self.flush(group, &mut chunk, now);
+        limit - left
+    }
+
+    /// Encodes a piece of news; how many destinations it was about.
+    fn tell(
+        &mut self,
+        group: &mut Group,
+        family: Family,
+        news: News,
+        chunk: &mut Chunk,
+        now: Instant,
+    ) -> usize {
+        match news {
+            News::Nothing(ids) => {
+                ids.iter().for_each(|id| self.rib.release(family, *id));
+                ids.len()
+            }
+            News::Withdraw(ids) => {
+                self.aim(group, chunk, None, now);
+                self.withdraw(group, family, &ids, chunk);
+                ids.iter().for_each(|id| self.rib.release(family, *id));
+                ids.len()
+            }
+            News::Reach { attrs, source, ids, again } => {
+                let member = source.slot().filter(|slot| group.members.contains(slot));
+                if let Some(slot) = member.filter(|_| !again.is_empty()) {
+                    // The peer whose path is now the best holds another one from us.
+                    self.flush(group, chunk, now);
+                    let mut own = Chunk::default();
+                    self.withdraw(group, family, &again, &mut own);
+                    self.hand_out(&[slot], own, now);
+                }
+                self.aim(group, chunk, member, now);
+                let info = Self::source(&self.peers, local_source(self.config.router_id), source);
+                let told = group.key.attrs(self.exporter(), family, &attrs, info).to_wire();
+                let start = chunk.octets.len();
+                let prefixes =
+                    ids.iter().filter_map(|id| self.rib.prefix(family, *id)).map(Nlri::from);
+                let codec = &group.key.codec;
+                match wire::encode_reach(codec, family, &told, prefixes, &mut chunk.octets) {
+                    Ok(messages) => chunk.messages += messages,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot advertise");
+                        chunk.octets.truncate(start);
+                        self.aim(group, chunk, None, now);
+                        self.withdraw(group, family, &again, chunk);
+                        group.out.get_mut(family).forget(&ids);
+                        ids.iter().for_each(|id| self.rib.release(family, *id));
+                    }
+                }
+                ids.len()
             }
         }
     }
-    if count > 0 {
-        peer.session.send_updates(chunk.into(), count, now);
+
+    fn withdraw(&self, group: &Group, family: Family, ids: &[DestId], chunk: &mut Chunk) {
+        let prefixes = ids.iter().filter_map(|id| self.rib.prefix(family, *id)).map(Nlri::from);
+        match wire::encode_unreach(&group.key.codec, family, prefixes, &mut chunk.octets) {
+            Ok(messages) => chunk.messages += messages,
+            Err(error) => tracing::error!(%error, "cannot withdraw"),
+        }
+    }
+
+    /// What follows goes to all but one.
+    fn aim(&mut self, group: &Group, chunk: &mut Chunk, except: Option<usize>, now: Instant) {
+        if chunk.except != except {
+            self.flush(group, chunk, now);
+            chunk.except = except;
+        }
+    }
+
+    fn flush(&mut self, group: &Group, chunk: &mut Chunk, now: Instant) {
+        let full = std::mem::take(chunk);
+        let except = full.except;
+        let members: smallvec::SmallVec<[usize; 4]> =
+            group.members.iter().copied().filter(|slot| Some(*slot) != except).collect();
+        self.hand_out(&members, full, now);
+        chunk.except = except;
+    }
+
+    fn hand_out(&mut self, members: &[usize], chunk: Chunk, now: Instant) {
+        if chunk.messages == 0 {
+            return;
+        }
+        let octets = Bytes::from(chunk.octets);
+        for slot in members {
+            if let Some(peer) = self.peers[*slot].as_mut() {
+                peer.session.send_updates(octets.clone(), chunk.messages, now);
+            }
+        }
+    }
+
+    /// Says to every peer that has been told everything that this was all (RFC 4724 §2).
+    fn send_end_of_ribs(&mut self, now: Instant) {
+        if !self.originate_complete {
+            return;
+        }
+        for index in 0..self.groups.len() {
+            let Some(group) = self.groups[index].as_ref() else { continue };
+            let idle: Vec<Family> = Family::ALL
+                .into_iter()
+                .filter(|family| group.out.get(*family).pending() == 0)
+                .collect();
+            for slot in group.members.clone() {
+                let Some(peer) = self.peers[slot].as_mut() else { continue };
+                let mut any = false;
+                for family in peer.families().iter().filter(|family| idle.contains(family)) {
+                    if peer.eor_sent.contains(family) || !peer.has_window() {
+                        continue;
+                    }
+                    peer.eor_sent.insert(family);
+                    let mut chunk = Vec::new();
+                    wire::encode_end_of_rib(family, &mut chunk);
+                    peer.session.send_updates(chunk.into(), 1, now);
+                    any = true;
+                }
+                if any {
+                    self.settle(slot);
+                }
+            }
+        }
     }
 }
 
-fn encode(
-    codec: &CodecCtx,
+/// Coming and going of members.
+impl Speaker {
+    pub(super) fn exporter(&self) -> Exporter {
+        let cluster_id: BgpId = self.config.cluster_id.unwrap_or(self.config.router_id);
+        Exporter { asn: self.config.asn, cluster_id }
+    }
+
+    /// The peer came up: it is told everything.
+    pub(super) fn join_group(&mut self, slot: usize) {
+        self.leave_group(slot);
+        let Some(key) = self.peers[slot].as_ref().and_then(ExportKey::of) else { return };
+        let fits = |group: &Group| group.key == key && group.is_fresh();
+        let fresh = self.groups.iter_mut().flatten().find(|group| fits(group));
+        if let Some(group) = fresh {
+            group.members.push(slot);
+            return;
+        }
+        let mut group = Group::new(key, slot);
+        self.mark_everything(&mut group);
+        self.add_group(group);
+    }
+
+    /// Every destination with a best path is something to say.
+    fn mark_everything(&mut self, group: &mut Group) {
+        let Self { rib, peers, config, .. } = self;
+        let local = local_source(config.router_id);
+        let source = |id| Self::source(peers, local, id);
+        for family in group.key.codec.families.iter() {
+            let ids: Vec<DestId> = rib.bests(family).map(|(id, _)| id).collect();
+            for id in ids {
+                let wanted = group.key.wanted(family, id, rib, source);
+                if group.out.get_mut(family).mark(id, wanted) {
+                    rib.hold(family, id);
+                }
+            }
+        }
+    }
+
+    /// The peer is told nothing any more.
+    pub(super) fn leave_group(&mut self, slot: usize) {
+        // Its group may just be being served.
+        self.lost.push(slot);
+        let holds = |group: &Option<Group>| {
+            group.as_ref().is_some_and(|group| group.members.contains(&slot))
+        };
+        let Some(index) = self.groups.iter().position(holds) else { return };
+        if let Some(mut group) = self.groups[index].take() {
+            group.members.retain(|member| *member != slot);
+            self.keep_group(index, group);
+        }
+    }
+
+    /// What the peer was told is said again, by new rules if they changed.
+    pub(super) fn tell_again(&mut self, slot: usize, family: Option<Family>) {
+        let Some(index) = self.detach(slot) else { return };
+        let Some(mut group) = self.groups[index].take() else { return };
+        if let Some(key) = self.peers[slot].as_ref().and_then(ExportKey::of) {
+            group.key = key;
+        }
+        {
+            let Self { rib, peers, config, .. } = &*self;
+            let local = local_source(config.router_id);
+            let source = |id| Self::source(peers, local, id);
+            for family in family.map_or(Family::ALL.to_vec(), |family| vec![family]) {
+                let Group { key, out, .. } = &mut group;
+                let wanted = |id| key.wanted(family, id, rib, source);
+                out.get_mut(family).refresh(wanted);
+            }
+        }
+        if family.is_none() {
+            self.mark_everything(&mut group);
+        }
+        self.groups[index] = Some(group);
+    }
+
+    /// The outbox of a peer.
+    pub(super) fn outbox(&self, slot: usize, family: Family) -> Option<(&ExportKey, &Outbox)> {
+        let mut groups = self.groups.iter().flatten();
+        let group = groups.find(|group| group.members.contains(&slot))?;
+        Some((&group.key, group.out.get(family)))
+    }
+
+    /// Gives the peer a group of its own with the same past; the group's index.
+    fn detach(&mut self, slot: usize) -> Option<usize> {
+        let holds = |group: &Option<Group>| {
+            group.as_ref().is_some_and(|group| group.members.contains(&slot))
+        };
+        let index = self.groups.iter().position(holds)?;
+        let group = self.groups[index].as_mut()?;
+        if group.members.len() == 1 {
+            return Some(index);
+        }
+        group.members.retain(|member| *member != slot);
+        let own = group.split(slot, &mut self.rib);
+        Some(self.add_group(own))
+    }
+
+    /// Peers that take nothing while there is something to say go at their own pace.
+    fn split_slow(&mut self) {
+        let mut slow = Vec::new();
+        for group in self.groups.iter().flatten() {
+            if group.members.len() < 2 || group.is_idle() {
+                continue;
+            }
+            let has_window = |slot: usize| self.peers[slot].as_ref().is_some_and(Peer::has_window);
+            slow.extend(group.members.iter().copied().filter(|slot| !has_window(*slot)));
+        }
+        for slot in slow {
+            self.detach(slot);
+        }
+    }
+
+    /// Groups that are equal and have said everything become one.
+    fn merge_groups(&mut self) {
+        if self.groups.iter().flatten().count() < 2 {
+            return;
+        }
+        for index in 0..self.groups.len() {
+            let Some(group) = self.groups[index].as_ref() else { continue };
+            if !group.is_idle() || group.is_fresh() && group.members.is_empty() {
+                continue;
+            }
+            let other = self.groups[..index].iter().position(|other| {
+                other.as_ref().is_some_and(|other| other.is_idle() && other.key == group.key)
+            });
+            let Some(other) = other else { continue };
+            if let Some(group) = self.groups[index].take() {
+                if let Some(other) = self.groups[other].as_mut() {
+                    other.members.extend_from_slice(&group.members);
+                }
+                group.dissolve(&mut self.rib);
+            }
+        }
+    }
+
+    fn add_group(&mut self, group: Group) -> usize {
+        let index = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        if index == self.groups.len() {
+            self.groups.push(Some(group));
+        } else {
+            self.groups[index] = Some(group);
+        }
+        index
+    }
+
+    /// Puts a group back, unless nobody is left in it.
+    fn keep_group(&mut self, index: usize, group: Group) {
+        if group.members.is_empty() {
+            group.dissolve(&mut self.rib);
+        } else {
+            self.groups[index] = Some(group);
+        }
+    }
+}
+
+/// What a peer holds, as its table of paths.
+pub(super) fn told(
+    (key, outbox): (&ExportKey, &Outbox),
+    exporter: Exporter,
     family: Family,
-    attrs: &AttrSet,
-    prefixes: &[Prefix],
-    chunk: &mut Vec<u8>,
-) -> Result<usize, EncodeError> {
-    let attributes = Attributes {
-        origin: attrs.origin,
-        as_path: attrs.as_path.clone(),
-        next_hop: attrs.next_hop.map(|hop| match hop {
-            std::net::IpAddr::V4(v4) => NextHop::V4(v4),
-            std::net::IpAddr::V6(v6) => NextHop::V6(v6),
-        }),
-        med: attrs.med,
-        local_pref: attrs.local_pref,
-        communities: Communities {
-            standard: attrs.communities.clone(),
-            large: attrs.large_communities.clone(),
-            ..Communities::default()
-        },
-        ..Attributes::default()
+    rib: &Rib,
+    source: impl Fn(SourceId) -> SourceInfo,
+    slot: usize,
+) -> Vec<(Prefix, Arc<AttrSet>)> {
+    let route = |id: DestId| {
+        let best = rib.best(family, id).filter(|best| best.source.slot() != Some(slot))?;
+        let info = source(best.source);
+        key.admits(family, best, info).ok()?;
+        let attrs = key.attrs(exporter, family, &best.attrs, info);
+        Some((rib.prefix(family, id)?, Arc::new(attrs)))
     };
-    let prefixes = prefixes.iter().map(|prefix| Nlri::from(*prefix));
-    wire::encode_reach(codec, family, &attributes, prefixes, chunk)
+    outbox.iter_sent().filter(|id| !outbox.is_pending(*id)).filter_map(route).collect()
 }

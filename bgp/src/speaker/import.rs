@@ -7,14 +7,15 @@ use std::time::Instant;
 use super::core::Speaker;
 use super::feed::{LearnedPath, PathSet};
 use super::io::Event;
+use crate::config::SpeakerConfig;
 use crate::filter::Facts;
-use crate::rib::{AttrSet, Path, SourceId, Verdict};
+use crate::rib::{AttrSet, Decided, Path, SourceId, Verdict};
 use crate::types::{Family, FamilySet, Prefix};
 use crate::wire::{DecodedUpdate, Outcome, RefreshKind, RouteRefresh};
 
 impl Speaker {
     /// Withdrawn prefixes first: a prefix in both lists is reachable (RFC 4271 §4.3).
-    pub(super) fn on_update(&mut self, slot: usize, update: &DecodedUpdate<'_>, now: Instant) {
+    pub(super) fn on_update(&mut self, slot: usize, mut update: DecodedUpdate<'_>, now: Instant) {
         let Some(peer) = self.peers[slot].as_mut() else { return };
         let source = peer.slot;
         match &update.outcome {
@@ -30,27 +31,30 @@ impl Speaker {
         }
         if let Some(family) = update.end_of_rib {
             peer.eor_received.insert(family);
+            self.update_sync(now);
         }
         for nlri in update.withdrawn() {
-            self.rib.remove(nlri.prefix, source);
+            self.rib.remove(nlri.prefix, source, nlri.path_id.unwrap_or(0));
         }
+        let attrs = std::mem::take(&mut update.attrs);
         for reach in update.reach() {
-            let attrs = AttrSet::learned(&update.attrs, reach.next_hop);
-            let verdict = self.import.check_attrs(facts(&attrs, self.config.asn));
+            let attrs = AttrSet::learned(attrs.clone(), reach.next_hop, self.passes_on);
+            let verdict = self.import.check_attrs(facts(&attrs, &self.config));
             let attrs = self.interner.intern(attrs);
             for nlri in reach.nlri.iter() {
                 let import = verdict.and_then(|()| self.import.check_prefix(nlri.prefix));
-                self.rib.insert(nlri.prefix, Path::new(source, Arc::clone(&attrs), import));
+                let path = Path::new(source, Arc::clone(&attrs), import);
+                self.rib.insert(nlri.prefix, path.with_id(nlri.path_id.unwrap_or(0)));
             }
         }
-        self.update_sync(now);
     }
 
     /// The peer has nothing left to say: for one without graceful restart, which need not send
     /// End-of-RIB, its first KEEPALIVE after the routes says the same.
     pub(super) fn on_keepalive(&mut self, slot: usize, now: Instant) {
         let Some(peer) = self.peers[slot].as_mut() else { return };
-        if peer.session.agreed().is_some_and(|agreed| agreed.restart.is_none()) {
+        let restarts = peer.session.agreed().is_none_or(|agreed| agreed.restart.is_some());
+        if !restarts && peer.eor_received != FamilySet::ALL {
             peer.eor_received = FamilySet::ALL;
             self.update_sync(now);
         }
@@ -63,30 +67,40 @@ impl Speaker {
         let family = family.filter(|family| peer.families().contains(*family));
         let (Some(family), RefreshKind::Request) = (family, refresh.kind) else { return };
         if peer.refresh.get_mut(family).request(now) {
-            peer.adj_out.get_mut(family).refresh();
+            self.tell_again(slot, Some(family));
         }
     }
 
-    /// Decides up to `limit` prefixes; what is left of the limit.
-    pub(super) fn decide(&mut self, limit: usize) -> usize {
+    /// Decides up to `limit` prefixes.
+    pub(super) fn decide(&mut self, limit: usize) {
         if self.sync.defers() {
-            return limit;
+            return;
         }
         let mut left = limit;
         while left > 0 {
             let Self { rib, peers, config, .. } = self;
             let local = super::peer::local_source(config.router_id);
             let source = |id: SourceId| Self::source(peers, local, id);
-            let Some(prefix) = rib.decide_next(config.max_paths, source) else { break };
-            let paths = self.path_set(prefix);
-            self.events.push_back(Event::BestPaths { prefix, paths });
+            let Some(decided) = rib.decide_next(config.max_paths, source) else { break };
+            self.on_decided(decided);
             left -= 1;
         }
         if self.sync.settle(limit - left, self.rib.pending()) {
             self.stats.synced = true;
             self.events.push_back(Event::Synced);
         }
-        left
+    }
+
+    /// Passes the result of a decision on: to the peers, and to the rest of the node.
+    pub(super) fn on_decided(&mut self, decided: Decided<Prefix>) {
+        let prefix = decided.key;
+        if decided.best_changed {
+            self.mark_export(prefix.family(), decided.id);
+        }
+        if self.config.publish {
+            let paths = self.path_set(prefix);
+            self.events.push_back(Event::BestPaths { prefix, paths });
+        }
     }
 
     /// The learned paths of a prefix; none when it is not reached over a peer.
@@ -133,10 +147,12 @@ impl Speaker {
 }
 
 /// What the import rules look at.
-pub(super) fn facts(attrs: &AttrSet, own_as: crate::types::Asn) -> Facts {
+pub(super) fn facts(attrs: &AttrSet, config: &SpeakerConfig) -> Facts {
+    let clusters = attrs.extra.as_deref().map(|extra| &*extra.cluster_list).unwrap_or_default();
     Facts {
-        own_as: attrs.as_path.contains(own_as),
+        own_as: attrs.as_path.contains(config.asn),
         next_hop: attrs.next_hop,
         originator_id: attrs.originator_id,
+        own_cluster: clusters.contains(&config.cluster_id().address()),
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!  PeerEvent ──▶ session ──UPDATE──▶ import rules ──▶ tables ──decision──▶ Event::BestPaths
 //!                  │                                                          (feed)
-//!  Transmit  ◀─────┴──────UPDATE──── adj-rib-out ◀── originate()
+//!  Transmit  ◀─────┴──────UPDATE──── update groups ◀──┘ originate() is a path as well
 //! ```
 //!
 //! Work is bounded per turn: input only marks prefixes, and `handle_timeout` decides and
@@ -15,6 +15,7 @@ mod apply;
 mod core;
 mod export;
 mod feed;
+mod group;
 mod import;
 mod io;
 mod originate;

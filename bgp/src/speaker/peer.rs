@@ -9,7 +9,7 @@ use super::status::{
 };
 use crate::family::PerFamily;
 use crate::reason::RejectReason;
-use crate::rib::{AdjOut, Rib, SourceId, SourceInfo, SourceKind};
+use crate::rib::{Rib, SourceId, SourceInfo, SourceKind};
 use crate::session::{Identity, Session, State, Tally};
 use crate::types::{Asn, BgpId, Family, FamilySet};
 use crate::wire::NextHop;
@@ -50,7 +50,6 @@ pub(super) struct Peer {
     pub(super) session: Session,
     /// What the decision knows of it.
     pub(super) source: SourceInfo,
-    pub(super) adj_out: PerFamily<AdjOut>,
     pub(super) refresh: PerFamily<Refresh>,
     /// Families for which our End-of-RIB was sent on this session.
     pub(super) eor_sent: FamilySet,
@@ -66,17 +65,22 @@ impl Peer {
         let internal = config.asn == local.asn;
         let kind = if internal { SourceKind::Internal } else { SourceKind::External };
         // The identifier is the peer's once its OPEN was accepted; there are no paths before.
-        let source = SourceInfo { kind, id: local.id, address: config.address };
+        let client = internal && config.route_reflector_client;
+        let source = SourceInfo { kind, id: local.id, address: config.address, client };
         Self {
             slot,
             session,
             source,
-            adj_out: PerFamily::default(),
             refresh: PerFamily::default(),
             eor_sent: FamilySet::EMPTY,
             eor_received: FamilySet::EMPTY,
             heard: false,
         }
+    }
+
+    /// Its place among the peers.
+    pub(super) fn index(&self) -> usize {
+        usize::from(self.slot.0)
     }
 
     /// Families in use; none unless Established.
@@ -126,7 +130,6 @@ impl Peer {
 
     /// Starts a new session with nothing said and nothing heard.
     pub(super) fn clear(&mut self) {
-        self.adj_out = PerFamily::default();
         self.refresh = PerFamily::default();
         self.eor_sent = FamilySet::EMPTY;
         self.eor_received = FamilySet::EMPTY;
@@ -142,7 +145,7 @@ impl Peer {
     pub(super) fn status(
         &self,
         local_as: Asn,
-        rib: &Rib,
+        families: Vec<FamilyStatus>,
         waiting: Option<Duration>,
         now: Instant,
     ) -> PeerStatus {
@@ -163,7 +166,7 @@ impl Peer {
             state: self.session.state(),
             state_since: self.session.since(),
             established_transitions: self.session.transitions(),
-            families: self.families().iter().map(|f| self.family_status(f, rib)).collect(),
+            families,
             last_down: self.last_down(),
             next_retry: self.session.retry_at().map(|at| at.saturating_duration_since(now)),
             timers: TimerStatus {
@@ -181,17 +184,23 @@ impl Peer {
             },
             received: counts(received),
             sent: counts(sent),
-            queued: self.queued(),
+            queued: self.session.established().map_or(0, |conn| conn.queued),
         }
     }
 
-    fn family_status(&self, family: Family, rib: &Rib) -> FamilyStatus {
+    /// One family; `advertised` is what the peer's update group counts.
+    pub(super) fn family_status(
+        &self,
+        family: Family,
+        rib: &Rib,
+        advertised: usize,
+    ) -> FamilyStatus {
         let counts = rib.counts(family, self.slot);
         FamilyStatus {
             family,
             received: counts.received,
             accepted: counts.accepted,
-            advertised: self.adj_out.get(family).advertised(),
+            advertised,
             suppressed: self.next_hop(family).err(),
             synced: self.eor_received.contains(family),
         }
@@ -208,11 +217,6 @@ impl Peer {
         })
     }
 
-    fn queued(&self) -> usize {
-        let pending: usize = Family::ALL.into_iter().map(|f| self.adj_out.get(f).pending()).sum();
-        pending + self.session.established().map_or(0, |conn| conn.queued)
-    }
-
     /// True while routes are exchanged.
     pub(super) fn is_established(&self) -> bool {
         self.session.state() == State::Established
@@ -221,7 +225,8 @@ impl Peer {
 
 /// The source of what this node originates.
 pub(super) fn local_source(id: BgpId) -> SourceInfo {
-    SourceInfo { kind: SourceKind::Local, id, address: Ipv4Addr::UNSPECIFIED.into() }
+    let address = Ipv4Addr::UNSPECIFIED.into();
+    SourceInfo { kind: SourceKind::Local, id, address, client: false }
 }
 
 fn counts(tally: Tally) -> MessageCounts {

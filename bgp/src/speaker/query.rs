@@ -2,19 +2,21 @@
 //! Questions about peers and routes. Nothing here changes anything.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::Speaker;
-use super::peer::Peer;
+use super::export::told;
+use super::peer::{Peer, local_source};
 use super::status::{PeerStatus, RibQuery, RibRoute, RibView, RouteReason, Stats, WhyStep};
-use crate::rib::{Path, PathState, SourceId, Verdict};
-use crate::types::Prefix;
+use crate::reason::RejectReason;
+use crate::rib::{Outbox, Path, PathState, SourceId, Verdict};
+use crate::types::{Family, Prefix};
 
 impl Speaker {
     /// Every configured peer, sorted by address.
     pub fn peers(&self, now: Instant) -> Vec<PeerStatus> {
         let waiting = self.waiting(now);
-        let status = |peer: &Peer| peer.status(self.config.asn, &self.rib, waiting, now);
+        let status = |peer: &Peer| self.peer_status(peer, waiting, now);
         let mut list: Vec<_> = self.peers.iter().flatten().map(status).collect();
         list.sort_by_key(|peer| peer.address);
         list
@@ -111,39 +113,84 @@ impl Speaker {
         let Some(peer) = slot.and_then(|slot| self.peers[slot].as_ref()) else {
             return Vec::new();
         };
-        let route = |(prefix, attrs): (Prefix, Option<&Arc<_>>)| {
-            Some(RibRoute {
+        let mut routes = Vec::new();
+        for family in peer.families().iter() {
+            let Some(outbox) = self.outbox(peer.index(), family) else { continue };
+            let source = |id| Self::source(&self.peers, local_source(self.config.router_id), id);
+            let said = told(outbox, self.exporter(), family, &self.rib, source, peer.index());
+            let said = said.into_iter().filter(|(prefix, _)| covers(query, prefix));
+            routes.extend(said.map(|(prefix, attrs)| RibRoute {
                 prefix,
                 peer: Some(Arc::clone(peer.session.name())),
-                attrs: Arc::clone(attrs?),
+                attrs,
                 reason: RouteReason::Advertised,
-            })
-        };
-        let families = peer.families();
-        let said = families.iter().flat_map(|family| peer.adj_out.get(family).iter());
-        let mut routes: Vec<_> =
-            said.filter(|(prefix, _)| covers(query, prefix)).filter_map(route).collect();
+            }));
+        }
         routes.sort_by_key(|route| route.prefix);
         routes
     }
 
+    fn peer_status(&self, peer: &Peer, waiting: Option<Duration>, now: Instant) -> PeerStatus {
+        let (mut pending, mut families) = (0, Vec::new());
+        for family in peer.families().iter() {
+            let outbox = self.outbox(peer.index(), family).map(|(_, outbox)| outbox);
+            pending += outbox.map_or(0, Outbox::pending);
+            let advertised = outbox.map_or(0, |outbox| self.advertised_to(peer, family, outbox));
+            families.push(peer.family_status(family, &self.rib, advertised));
+        }
+        let mut status = peer.status(self.config.asn, families, waiting, now);
+        status.queued += pending;
+        status
+    }
+
+    /// What the group was told without what the peer itself has brought.
+    fn advertised_to(&self, peer: &Peer, family: Family, outbox: &Outbox) -> usize {
+        if self.rib.counts(family, peer.slot).accepted == 0 {
+            return outbox.sent();
+        }
+        let is_own = |id| self.rib.best(family, id).is_some_and(|best| best.source == peer.slot);
+        outbox.iter_sent().filter(|id| !is_own(*id)).count()
+    }
+
     fn why_export(&self, peer: &Peer, prefix: Prefix) -> WhyStep {
         let family = prefix.family();
-        let told = peer.adj_out.get(family).contains(prefix);
-        let (result, reason) = if !self.originated.contains_key(&prefix) {
-            ("notAdvertised", "not originated here".to_owned())
-        } else if !peer.is_established() {
-            ("notAdvertised", format!("session is {}", peer.session.state()))
-        } else if !peer.families().contains(family) {
-            ("notAdvertised", format!("family {family} is not negotiated"))
+        let (result, reason) = if peer.is_established() {
+            self.export_of(peer, prefix)
         } else {
-            match peer.next_hop(family) {
-                Err(reason) => ("notAdvertised", reason.as_str().to_owned()),
-                Ok(hop) if told => ("advertised", format!("next hop {hop}")),
-                Ok(_) => ("pending", "waiting to be sent".to_owned()),
-            }
+            ("notAdvertised", format!("session is {}", peer.session.state()))
+        };
+        let reason = match reason.as_str() {
+            "familyNotNegotiated" => format!("family {family} is not negotiated"),
+            _ => reason,
         };
         WhyStep { name: "export", subject: peer.session.name().to_string(), result, reason }
+    }
+
+    fn export_of(&self, peer: &Peer, prefix: Prefix) -> (&'static str, String) {
+        let family = prefix.family();
+        let best = self.rib.find(prefix).and_then(|id| Some((id, self.rib.best(family, id)?)));
+        let Some((id, best)) = best else {
+            return ("notAdvertised", "no path is in use".to_owned());
+        };
+        if best.source == peer.slot {
+            return ("notAdvertised", "the best path is the peer's own".to_owned());
+        }
+        let Some((key, outbox)) = self.outbox(peer.index(), family) else {
+            return ("notAdvertised", RejectReason::FamilyNotNegotiated.as_str().to_owned());
+        };
+        let source = Self::source(&self.peers, local_source(self.config.router_id), best.source);
+        match key.admits(family, best, source) {
+            Err(RejectReason::NotPassedOn) => ("notAdvertised", "not originated here".to_owned()),
+            Err(reason) => ("notAdvertised", reason.as_str().to_owned()),
+            Ok(()) if outbox.is_pending(id) || !outbox.contains(id) => {
+                ("pending", "waiting to be sent".to_owned())
+            }
+            Ok(()) => {
+                let attrs = key.attrs(self.exporter(), family, &best.attrs, source);
+                let hop = attrs.next_hop.map(|hop| format!("next hop {hop}"));
+                ("advertised", hop.unwrap_or_default())
+            }
+        }
     }
 
     fn peer(&self, path: &Path) -> Option<&Peer> {

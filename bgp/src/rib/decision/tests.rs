@@ -104,7 +104,12 @@ impl Plain {
             (false, true) => SourceKind::Internal,
             (false, false) => SourceKind::External,
         };
-        SourceInfo { kind, id: id(self.id), address: Ipv4Addr::new(1, 1, 1, self.address).into() }
+        SourceInfo {
+            kind,
+            id: id(self.id),
+            address: Ipv4Addr::new(1, 1, 1, self.address).into(),
+            client: false,
+        }
     }
 
     /// Steps 6 to 8.
@@ -118,7 +123,7 @@ fn run(list: &[Plain], max_paths: usize) -> Vec<Verdict> {
     let candidates: Vec<_> = attrs
         .iter()
         .zip(list)
-        .map(|(attrs, path)| Candidate { attrs, source: path.source() })
+        .map(|(attrs, path)| Candidate { attrs, source: path.source(), path_id: 0 })
         .collect();
     let decision = decide(&candidates, max_paths);
     let winners = decision.verdicts.iter().filter(|verdict| verdict.is_winner()).count();
