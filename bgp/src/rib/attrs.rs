@@ -68,7 +68,7 @@ impl AttrSet {
     /// What this speaker keeps of the attributes in an UPDATE; all of them if it `passes_on`.
     pub(crate) fn learned(attrs: Attributes, next_hop: NextHop, passes_on: bool) -> Self {
         let cluster_list_len = u8::try_from(attrs.reflection.cluster_list.len()).unwrap_or(u8::MAX);
-        let extra = passes_on.then(|| Extra {
+        let extra = passes_on.then_some(Extra {
             link_local: match next_hop {
                 NextHop::V6Pair { link_local, .. } => Some(link_local),
                 NextHop::V4(_) | NextHop::V6(_) => None,

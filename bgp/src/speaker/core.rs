@@ -54,7 +54,7 @@ pub struct Speaker {
     pub(super) passes_on: bool,
     pub(super) last_set: Option<Arc<PathSet>>,
     pub(super) stats: Stats,
-    now: Instant,
+    pub(super) now: Instant,
     out: VecDeque<Transmit>,
     pub(super) events: VecDeque<Event>,
 }
@@ -152,7 +152,7 @@ impl Speaker {
         }
         self.update_sync(now);
         self.decide(PREFIXES_PER_TURN);
-        self.export(PREFIXES_PER_TURN, now);
+        self.export(PREFIXES_PER_TURN);
     }
 
     /// When [`Self::handle_timeout`] wants to be called; in the past when there is work left.

@@ -5,7 +5,7 @@
 //! configured for it: reflected inside the AS (RFC 4456), or passed on as transit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use super::core::Speaker;
 use super::group::{ExportKey, Exporter, Group};
 use super::originate::Originate;
 use super::peer::{Peer, local_source};
-use crate::rib::{AttrSet, DestId, News, Outbox, Path, Rib, SourceId, SourceInfo};
+use crate::rib::{AttrSet, DestId, News, Outbox, Path, SourceId};
 use crate::types::{BgpId, Family, Prefix};
 use crate::wire::{self, Nlri};
 
@@ -83,8 +83,8 @@ impl Speaker {
     }
 
     /// Advertises up to `limit` destinations, group by group in turn.
-    pub(super) fn export(&mut self, limit: usize, now: Instant) {
-        if self.gathers(now) {
+    pub(super) fn export(&mut self, limit: usize) {
+        if self.gathers() {
             return;
         }
         self.split_slow();
@@ -96,18 +96,19 @@ impl Speaker {
                 self.next_group = index;
                 break;
             }
-            left = left.saturating_sub(self.export_group(index, left, now));
+            left = left.saturating_sub(self.export_group(index, left));
         }
-        self.send_end_of_ribs(now);
+        self.send_end_of_ribs();
         self.merge_groups();
     }
 
     /// True while results of decisions are gathered.
-    fn gathers(&mut self, now: Instant) -> bool {
+    fn gathers(&mut self) -> bool {
         if self.rib.pending() == 0 || self.sync.defers() {
             self.gather_until = None;
             return false;
         }
+        let now = self.now;
         *self.gather_until.get_or_insert(now + GATHER) > now
     }
 
@@ -130,13 +131,13 @@ impl Speaker {
     }
 
     /// Advertises up to `limit` destinations to one group; how many were looked at.
-    fn export_group(&mut self, index: usize, limit: usize, now: Instant) -> usize {
+    fn export_group(&mut self, index: usize, limit: usize) -> usize {
         let Some(mut group) = self.groups[index].take() else { return 0 };
         self.lost.clear();
         let mut left = limit;
         for family in Family::ALL {
             while left > 0 && group.out.get(family).pending() > 0 && self.have_window(&group) {
-                let used = self.export_family(&mut group, family, left, now);
+                let used = self.export_family(&mut group, family, left);
                 left = left.saturating_sub(used.max(1));
             }
         }
@@ -153,13 +154,7 @@ impl Speaker {
         group.members.iter().all(|slot| self.peers[*slot].as_ref().is_some_and(Peer::has_window))
     }
 
-    fn export_family(
-        &mut self,
-        group: &mut Group,
-        family: Family,
-        limit: usize,
-        now: Instant,
-    ) -> usize {
+    fn export_family(&mut self, group: &mut Group, family: Family, limit: usize) -> usize {
         let (mut chunk, mut left) = (Chunk::default(), limit);
         while left > 0 && chunk.octets.len() < CHUNK {
             let news = {
@@ -171,28 +166,21 @@ impl Speaker {
                 out.get_mut(family).next(left.min(PER_NEWS), wanted)
             };
             let Some(news) = news else { break };
-            left = left.saturating_sub(self.tell(group, family, news, &mut chunk, now).max(1));
+            left = left.saturating_sub(self.tell(group, family, news, &mut chunk).max(1));
         }
-        self.flush(group, &mut chunk, now);
+        self.flush(group, &mut chunk);
         limit - left
     }
 
     /// Encodes a piece of news; how many destinations it was about.
-    fn tell(
-        &mut self,
-        group: &mut Group,
-        family: Family,
-        news: News,
-        chunk: &mut Chunk,
-        now: Instant,
-    ) -> usize {
+    fn tell(&mut self, group: &mut Group, family: Family, news: News, chunk: &mut Chunk) -> usize {
         match news {
             News::Nothing(ids) => {
                 ids.iter().for_each(|id| self.rib.release(family, *id));
                 ids.len()
             }
             News::Withdraw(ids) => {
-                self.aim(group, chunk, None, now);
+                self.aim(group, chunk, None);
                 self.withdraw(group, family, &ids, chunk);
                 ids.iter().for_each(|id| self.rib.release(family, *id));
                 ids.len()
@@ -201,12 +189,12 @@ impl Speaker {
                 let member = source.slot().filter(|slot| group.members.contains(slot));
                 if let Some(slot) = member.filter(|_| !again.is_empty()) {
                     // The peer whose path is now the best holds another one from us.
-                    self.flush(group, chunk, now);
+                    self.flush(group, chunk);
                     let mut own = Chunk::default();
                     self.withdraw(group, family, &again, &mut own);
-                    self.hand_out(&[slot], own, now);
+                    self.hand_out(&[slot], own);
                 }
-                self.aim(group, chunk, member, now);
+                self.aim(group, chunk, member);
                 let info = Self::source(&self.peers, local_source(self.config.router_id), source);
                 let told = group.key.attrs(self.exporter(), family, &attrs, info).to_wire();
                 let start = chunk.octets.len();
@@ -218,7 +206,7 @@ impl Speaker {
                     Err(error) => {
                         tracing::error!(%error, "cannot advertise");
                         chunk.octets.truncate(start);
-                        self.aim(group, chunk, None, now);
+                        self.aim(group, chunk, None);
                         self.withdraw(group, family, &again, chunk);
                         group.out.get_mut(family).forget(&ids);
                         ids.iter().for_each(|id| self.rib.release(family, *id));
@@ -238,36 +226,36 @@ impl Speaker {
     }
 
     /// What follows goes to all but one.
-    fn aim(&mut self, group: &Group, chunk: &mut Chunk, except: Option<usize>, now: Instant) {
+    fn aim(&mut self, group: &Group, chunk: &mut Chunk, except: Option<usize>) {
         if chunk.except != except {
-            self.flush(group, chunk, now);
+            self.flush(group, chunk);
             chunk.except = except;
         }
     }
 
-    fn flush(&mut self, group: &Group, chunk: &mut Chunk, now: Instant) {
+    fn flush(&mut self, group: &Group, chunk: &mut Chunk) {
         let full = std::mem::take(chunk);
         let except = full.except;
         let members: smallvec::SmallVec<[usize; 4]> =
             group.members.iter().copied().filter(|slot| Some(*slot) != except).collect();
-        self.hand_out(&members, full, now);
+        self.hand_out(&members, full);
         chunk.except = except;
     }
 
-    fn hand_out(&mut self, members: &[usize], chunk: Chunk, now: Instant) {
+    fn hand_out(&mut self, members: &[usize], chunk: Chunk) {
         if chunk.messages == 0 {
             return;
         }
         let octets = Bytes::from(chunk.octets);
         for slot in members {
             if let Some(peer) = self.peers[*slot].as_mut() {
-                peer.session.send_updates(octets.clone(), chunk.messages, now);
+                peer.session.send_updates(octets.clone(), chunk.messages, self.now);
             }
         }
     }
 
     /// Says to every peer that has been told everything that this was all (RFC 4724 §2).
-    fn send_end_of_ribs(&mut self, now: Instant) {
+    fn send_end_of_ribs(&mut self) {
         if !self.originate_complete {
             return;
         }
@@ -287,7 +275,7 @@ impl Speaker {
                     peer.eor_sent.insert(family);
                     let mut chunk = Vec::new();
                     wire::encode_end_of_rib(family, &mut chunk);
-                    peer.session.send_updates(chunk.into(), 1, now);
+                    peer.session.send_updates(chunk.into(), 1, self.now);
                     any = true;
                 }
                 if any {
@@ -361,7 +349,9 @@ impl Speaker {
             let Self { rib, peers, config, .. } = &*self;
             let local = local_source(config.router_id);
             let source = |id| Self::source(peers, local, id);
-            for family in family.map_or(Family::ALL.to_vec(), |family| vec![family]) {
+            for family in
+                Family::ALL.into_iter().filter(|one| family.is_none_or(|family| family == *one))
+            {
                 let Group { key, out, .. } = &mut group;
                 let wanted = |id| key.wanted(family, id, rib, source);
                 out.get_mut(family).refresh(wanted);
@@ -378,6 +368,20 @@ impl Speaker {
         let mut groups = self.groups.iter().flatten();
         let group = groups.find(|group| group.members.contains(&slot))?;
         Some((&group.key, group.out.get(family)))
+    }
+
+    /// What a peer holds of a family.
+    pub(super) fn told(&self, slot: usize, family: Family) -> Vec<(Prefix, Arc<AttrSet>)> {
+        let Some((key, outbox)) = self.outbox(slot, family) else { return Vec::new() };
+        let route = |id: DestId| {
+            let best = self.rib.best(family, id).filter(|best| best.source.slot() != Some(slot))?;
+            let source =
+                Self::source(&self.peers, local_source(self.config.router_id), best.source);
+            key.admits(family, best, source).ok()?;
+            let attrs = key.attrs(self.exporter(), family, &best.attrs, source);
+            Some((self.rib.prefix(family, id)?, Arc::new(attrs)))
+        };
+        outbox.iter_sent().filter(|id| !outbox.is_pending(*id)).filter_map(route).collect()
     }
 
     /// Gives the peer a group of its own with the same past; the group's index.
@@ -451,23 +455,4 @@ impl Speaker {
             self.groups[index] = Some(group);
         }
     }
-}
-
-/// What a peer holds, as its table of paths.
-pub(super) fn told(
-    (key, outbox): (&ExportKey, &Outbox),
-    exporter: Exporter,
-    family: Family,
-    rib: &Rib,
-    source: impl Fn(SourceId) -> SourceInfo,
-    slot: usize,
-) -> Vec<(Prefix, Arc<AttrSet>)> {
-    let route = |id: DestId| {
-        let best = rib.best(family, id).filter(|best| best.source.slot() != Some(slot))?;
-        let info = source(best.source);
-        key.admits(family, best, info).ok()?;
-        let attrs = key.attrs(exporter, family, &best.attrs, info);
-        Some((rib.prefix(family, id)?, Arc::new(attrs)))
-    };
-    outbox.iter_sent().filter(|id| !outbox.is_pending(*id)).filter_map(route).collect()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::Speaker;
-use super::export::told;
 use super::peer::{Peer, local_source};
 use super::status::{PeerStatus, RibQuery, RibRoute, RibView, RouteReason, Stats, WhyStep};
 use crate::reason::RejectReason;
@@ -115,10 +114,10 @@ impl Speaker {
         };
         let mut routes = Vec::new();
         for family in peer.families().iter() {
-            let Some(outbox) = self.outbox(peer.index(), family) else { continue };
-            let source = |id| Self::source(&self.peers, local_source(self.config.router_id), id);
-            let said = told(outbox, self.exporter(), family, &self.rib, source, peer.index());
-            let said = said.into_iter().filter(|(prefix, _)| covers(query, prefix));
+            let said = self
+                .told(peer.index(), family)
+                .into_iter()
+                .filter(|(prefix, _)| covers(query, prefix));
             routes.extend(said.map(|(prefix, attrs)| RibRoute {
                 prefix,
                 peer: Some(Arc::clone(peer.session.name())),

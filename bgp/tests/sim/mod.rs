@@ -35,6 +35,8 @@ pub(crate) struct Host {
     pub(crate) routes_at_sync: usize,
     /// Chunks are not written: the peer's window is closed.
     pub(crate) stuck: bool,
+    /// It takes nothing that others send: their windows close.
+    deaf: bool,
     address: IpAddr,
     epoch: u32,
 }
@@ -91,6 +93,8 @@ pub(crate) struct World {
     other: HashMap<End, End>,
     /// Data for an end that is not accepted yet.
     early: HashMap<End, VecDeque<Arrival>>,
+    /// What deaf nodes have not taken, in order.
+    unheard: Vec<(End, Bytes)>,
     /// Arrival of the last octet at an end: TCP keeps the order.
     last: HashMap<End, Instant>,
 }
@@ -131,6 +135,7 @@ impl World {
             serial: 0,
             other: HashMap::new(),
             early: HashMap::new(),
+            unheard: Vec::new(),
             last: HashMap::new(),
         }
     }
@@ -166,6 +171,7 @@ impl World {
             synced: None,
             routes_at_sync: 0,
             stuck: false,
+            deaf: false,
             address: address(index),
             epoch: 0,
         });
@@ -201,6 +207,21 @@ impl World {
             for parcel in std::mem::take(&mut self.held) {
                 let at = self.now + self.latency;
                 self.push(at, parcel);
+            }
+        }
+    }
+
+    /// Makes a node take nothing that is sent to it, or everything again.
+    pub(crate) fn set_deaf(&mut self, node: Node, deaf: bool) {
+        self.hosts[node].deaf = deaf;
+        let all = std::mem::take(&mut self.unheard);
+        for (from, chunk) in all {
+            if !deaf && self.other.get(&from).is_some_and(|to| to.node == node) {
+                let at = self.now;
+                self.push(at, Parcel::Event { to: from, event: Arrival::Written });
+                self.forward(from, Arrival::Data(chunk));
+            } else {
+                self.unheard.push((from, chunk));
             }
         }
     }
@@ -454,7 +475,9 @@ impl World {
         for octets in cut(chunk.clone()) {
             self.sent.push(Sent { from: from.node, octets });
         }
-        if !self.hosts[from.node].stuck {
+        if self.other.get(&from).is_some_and(|to| self.hosts[to.node].deaf) {
+            self.unheard.push((from, chunk.clone()));
+        } else if !self.hosts[from.node].stuck {
             let at = self.now;
             self.push(at, Parcel::Event { to: from, event: Arrival::Written });
             self.forward(from, Arrival::Data(chunk.clone()));
