@@ -125,7 +125,17 @@ fn the_demo_holds_to_stock_tools_survives_kills_and_leaves_nothing() -> Result<(
     for pid in pids.into_iter().flatten() {
         ensure!(is_dead(pid), "daemon {pid} is still there");
     }
-    nothing_is_left(&demo)
+    nothing_is_left(&demo)?;
+    our_own_speaker_as_tor(&demo)
+}
+
+/// Only when asked for, and never as a proof of interoperability.
+fn our_own_speaker_as_tor(demo: &Demo) -> Result<()> {
+    let plugin = find_program("ROUTED_CNI_BIN", "routed-cni", "cni-plugin")?;
+    let all = output(demo.command().args(["demo", "--tor", "routed", "--plugin"]).arg(plugin))?;
+    ensure!(all.status.success(), "{}", text(&all));
+    ensure!(text(&all).contains("no proof of interoperability"), "{}", text(&all));
+    nothing_is_left(demo)
 }
 
 fn tors_show_sessions_and_blocks(demo: &Demo) -> Result<()> {

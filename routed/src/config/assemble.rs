@@ -60,6 +60,7 @@ pub(super) fn assemble(
             uplinks,
             listen,
             port: node.spec.port.or(defaults.1).unwrap_or(BGP_PORT),
+            transit: node.spec.transit,
             address_v4: node.spec.address_v4,
             address_v6: node.spec.address_v6,
             kernel,

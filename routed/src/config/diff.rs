@@ -68,6 +68,7 @@ fn node(old: &Node, new: &Node) -> Vec<Difference> {
         (old.uplinks != new.uplinks, "spec.uplinks", Impact::Restart),
         (old.listen != new.listen, "spec.bgp.listen", Impact::Live),
         (old.port != new.port, "spec.bgp.port", Impact::Live),
+        (old.transit != new.transit, "spec.bgp.transit", Impact::SessionReset),
         (old.address_v4 != new.address_v4, "spec.addresses.v4", Impact::Live),
         (old.address_v6 != new.address_v6, "spec.addresses.v6", Impact::Live),
         (old.kernel != new.kernel, "spec.kernel", Impact::Restart),

@@ -20,6 +20,7 @@ pub(super) struct RawNode {
     pub(super) uplinks: Vec<String>,
     pub(super) listen: Option<Vec<IpAddr>>,
     pub(super) port: Option<u16>,
+    pub(super) transit: bool,
     pub(super) blocks: Option<Vec<At<Prefix>>>,
     pub(super) kernel: Kernel,
     pub(super) address_v4: Option<Ipv4Addr>,
@@ -41,7 +42,7 @@ const SPEC: Fields = Fields {
     refused: &["advertise", "labelsOverBgp", "metrics", "admin"],
     ignored: &[],
 };
-const BGP: Fields = Fields { known: &["listen", "port"], refused: &[], ignored: &[] };
+const BGP: Fields = Fields { known: &["listen", "port", "transit"], refused: &[], ignored: &[] };
 const KERNEL: Fields =
     Fields { known: &["routes", "policy", "forwarding"], refused: &[], ignored: &[] };
 const FAMILIES: Fields = Fields { known: &["v4", "v6"], refused: &[], ignored: &[] };
@@ -56,7 +57,7 @@ const MAX_PREFIX: usize = 4;
 
 pub(super) fn read(spec: &Field<'_>, labels: Labels) -> Option<RawNode> {
     let spec = spec.object(SPEC)?;
-    let (listen, port) = spec.get("bgp").map(|bgp| read_bgp(&bgp)).unwrap_or_default();
+    let (listen, port, transit) = spec.get("bgp").map(|bgp| read_bgp(&bgp)).unwrap_or_default();
     let addresses = spec.get("addresses").and_then(|addresses| addresses.object(FAMILIES));
     let address = |name| addresses.as_ref().and_then(|addresses| addresses.get(name));
     let uplinks = spec.get("uplinks").map(|uplinks| read_uplinks(&uplinks)).unwrap_or_default();
@@ -68,6 +69,7 @@ pub(super) fn read(spec: &Field<'_>, labels: Labels) -> Option<RawNode> {
             .and_then(|id| id.parse("a BGP identifier like 10.1.1.11, not 0.0.0.0")),
         listen,
         port,
+        transit,
         blocks: spec.get("blocks").map(|blocks| read_blocks(&blocks)),
         kernel: read_kernel(spec.get("kernel").as_ref()),
         address_v4: address("v4").and_then(|field| read_v4(&field)),
@@ -94,12 +96,13 @@ pub(super) fn read_asn(field: &Field<'_>) -> Option<Asn> {
     asn.filter(usable).or_else(|| field.expected(what))
 }
 
-fn read_bgp(field: &Field<'_>) -> (Option<Vec<IpAddr>>, Option<u16>) {
-    let Some(bgp) = field.object(BGP) else { return (None, None) };
+fn read_bgp(field: &Field<'_>) -> (Option<Vec<IpAddr>>, Option<u16>, bool) {
+    let Some(bgp) = field.object(BGP) else { return (None, None, false) };
     let listen = bgp.get("listen").and_then(|listen| listen.list());
     let address = |field: &Field<'_>| field.parse("an IP address");
     let listen = listen.map(|listen| listen.iter().filter_map(address).collect());
-    (listen, bgp.get("port").and_then(|port| port.integer(1..=u16::MAX)))
+    let port = bgp.get("port").and_then(|port| port.integer(1..=u16::MAX));
+    (listen, port, bgp.get("transit").and_then(|field| field.boolean()).unwrap_or(false))
 }
 
 fn read_uplinks(field: &Field<'_>) -> Vec<String> {

@@ -125,7 +125,7 @@ fn the_sample_says_what_it_says() {
     let config = read(sample()).unwrap();
     assert_eq!(config.node.name, "r1n1");
     assert_eq!(config.node.asn, Asn(4_200_000_111));
-    assert_eq!(config.node.port, 1790);
+    assert_eq!((config.node.port, config.node.transit), (1790, false));
     assert_eq!(config.node.kernel.forwarding, Forwarding::Require);
     assert_eq!(config.node.workloads.mtu, Mtu::Fixed(1450));
     assert_eq!(config.node.listen.as_ref().map(Vec::len), Some(2));
@@ -490,4 +490,18 @@ fn the_last_good_configuration_comes_back() {
     assert!(last_good.load().is_err());
     last_good.save(&sources).unwrap();
     assert_eq!(last_good.load().unwrap(), Some(sources));
+}
+
+#[test]
+fn transit_is_asked_for_and_resets_every_session() {
+    let config = read(sample()).unwrap();
+    let line = NODE.lines().find(|line| line.contains("port:")).unwrap();
+    let transit = with("node.yaml", line, &line.replace("port:", "transit: true, port:")).unwrap();
+    assert!(transit.node.transit);
+    let changes = diff(&config, &transit);
+    assert_eq!(changes.len(), 1);
+    assert_eq!(
+        (changes[0].what.as_str(), changes[0].impact),
+        ("spec.bgp.transit", Impact::SessionReset)
+    );
 }

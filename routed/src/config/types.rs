@@ -44,6 +44,8 @@ pub struct Node {
     pub listen: Option<Vec<IpAddr>>,
     /// TCP port on which sessions are accepted.
     pub port: u16,
+    /// Pass learned paths on to every peer: this node is a router of the fabric.
+    pub transit: bool,
     /// The node's own IPv4 address; chosen from its interfaces when absent.
     pub address_v4: Option<Ipv4Addr>,
     /// The node's own IPv6 address; chosen from its interfaces when absent.

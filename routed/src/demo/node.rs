@@ -28,7 +28,10 @@ pub(super) struct NodeDirs {
 
 impl NodeDirs {
     pub(super) fn new(base: &Path, node: &str) -> Self {
-        let dir = base.join(node);
+        Self::at(&base.join(node))
+    }
+
+    pub(super) fn at(dir: &Path) -> Self {
         Self {
             config: dir.join("config"),
             run: dir.join("run"),
@@ -60,6 +63,28 @@ pub(super) fn configure(plan: &Plan, node: &Router, dirs: &NodeDirs) -> Result<(
         ("policies/demo.yaml", POLICY.to_owned()),
         ("workloads.d/demo.yaml", endpoints_yaml(plan)),
     ];
+    write(&files, dirs)
+}
+
+/// The same for a ToR played by routed: it passes routes on and has no workloads.
+pub(super) fn configure_tor(tor: &Router, dirs: &NodeDirs) -> Result<()> {
+    let uplinks: Vec<&str> = tor.neighbours.iter().map(|n| n.local.name.as_str()).collect();
+    let node = format!(
+        "apiVersion: routed.dev/v1\nkind: NodeConfig\nmetadata: {{ name: {} }}\nspec:\n  \
+         asNumber: {}\n  routerId: {}\n  uplinks: [{}]\n  blocks: []\n  \
+         addresses: {{ v4: {}, v6: \"{}\" }}\n  bgp: {{ transit: true }}\n  \
+         kernel: {{ routes: true, policy: false }}\n",
+        tor.name,
+        tor.asn,
+        tor.loopback_v4,
+        uplinks.join(", "),
+        tor.loopback_v4,
+        tor.loopback_v6,
+    );
+    write(&[("node.yaml", node), ("fabric/bgp.yaml", bgp_yaml(tor))], dirs)
+}
+
+fn write(files: &[(&str, String)], dirs: &NodeDirs) -> Result<()> {
     for (name, text) in files {
         let path = dirs.config.join(name);
         if let Some(parent) = path.parent() {
@@ -165,7 +190,7 @@ fn bgp_yaml(node: &Router) -> String {
     }
     text.push_str(
         "---\napiVersion: routed.dev/v1\nkind: BGPPeerProfile\nmetadata: { name: tors }\nspec:\n  \
-         peers: [\"tor*\"]\n  families: [ipv4, ipv6]\n  timers: { holdTime: 9s, keepalive: 3s }\n  \
+         peers: [\"*\"]\n  families: [ipv4, ipv6]\n  timers: { holdTime: 9s, keepalive: 3s }\n  \
          gracefulRestart: { enabled: true, restartTime: 30s }\n",
     );
     text

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::server::api::{BgpPeer, List};
+use crate::server::client;
+
+use super::node::{self, NodeDirs};
 use super::plan::{Router, TorKind};
 use super::system::{self, Process};
 
@@ -53,7 +57,12 @@ pub(super) fn start(tor: &Router, kind: TorKind, dir: &Path) -> Result<Vec<Proce
     match kind {
         TorKind::Frr => start_frr(tor, dir),
         TorKind::Bird => start_bird(tor, dir).map(|p| vec![p]),
-        TorKind::Routed => bail!("a routed ToR is started as a node"),
+        TorKind::Routed => {
+            let dirs = NodeDirs::at(dir);
+            node::configure_tor(tor, &dirs)?;
+            let routed = std::env::current_exe().context("finding this program")?;
+            node::start(tor, &dirs, &routed).map(|p| vec![p])
+        }
     }
 }
 
@@ -180,7 +189,12 @@ pub(super) fn established(kind: TorKind, dir: &Path) -> Result<usize> {
             let is_up = |l: &&str| l.contains(" BGP ") && l.contains("Established");
             Ok(text.lines().filter(is_up).count())
         }
-        TorKind::Routed => Ok(0),
+        TorKind::Routed => {
+            let socket = NodeDirs::at(dir).admin_socket();
+            let peers: List<BgpPeer> =
+                client::get(&socket, "/api/v1/bgp/peers", Duration::from_secs(5))?;
+            Ok(peers.items.iter().filter(|peer| peer.state == "established").count())
+        }
     }
 }
 
@@ -191,7 +205,7 @@ pub(super) fn look(kind: TorKind, dir: &Path) -> String {
         TorKind::Frr => format!("vtysh --vty_socket {} -c 'show bgp summary'", dir.display()),
         TorKind::Bird => format!("birdc -s {} show protocols", dir.join("bird.ctl").display()),
         TorKind::Routed => {
-            format!("routed --socket {} bgp peers", dir.join("run/routed.sock").display())
+            format!("routed --socket {} bgp peers", NodeDirs::at(&dir).admin_socket().display())
         }
     }
 }

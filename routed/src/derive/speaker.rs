@@ -83,6 +83,7 @@ fn connected(config: &Config, uplinks: &Uplinks) -> Vec<Prefix> {
 /// that sessions start from.
 fn complete(peer: &Peer, config: &Config, uplinks: &Uplinks) -> PeerConfig {
     let Peer { speaker: mut peer, use_node_address } = peer.clone();
+    peer.transit = config.node.transit;
     if use_node_address && peer.local_address.is_none() {
         let v4 = peer.address.is_ipv4();
         let family = if v4 { Family::Ipv4Unicast } else { Family::Ipv6Unicast };
