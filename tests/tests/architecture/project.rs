@@ -51,7 +51,10 @@ impl Tree {
             let name = entry.file_name().into_string().expect("a name in UTF-8");
             let path = entry.path();
             let is_source = name.ends_with(".rs") || name == "Cargo.toml";
-            if path.is_dir() && !name.starts_with('.') && !path.join("CACHEDIR.TAG").exists() {
+            // Cargo marks its folder only if it made it; tools may have been installed there first.
+            let is_built =
+                prefix.is_empty() && name == "target" || path.join("CACHEDIR.TAG").exists();
+            if path.is_dir() && !name.starts_with('.') && !is_built {
                 self.read(&path, &format!("{prefix}{name}/"));
             } else if is_source && path.is_file() {
                 let text = fs::read_to_string(&path).expect("a readable file");
