@@ -3,6 +3,7 @@
 //! kernel lanes. The lowest layer; nothing here reads a clock, a file or a socket.
 
 mod block;
+mod count;
 mod id;
 mod link;
 mod route;
@@ -10,6 +11,7 @@ mod uplink;
 mod workload;
 
 pub use block::Block;
+pub(crate) use count::count;
 pub(crate) use id::is_interface_name;
 pub use id::{InvalidWorkloadId, LinkKey, MacAddr, NetnsId, ParseMacError, WorkloadId};
 pub use link::{GATEWAY_V4, GATEWAY_V6, HOST_MAC, LinkSpec};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::model::count;
 use crate::server::api::{ErrorDetail, ErrorLocation};
 use crate::server::client::{self, ClientError};
 
@@ -97,7 +98,7 @@ impl CliError {
             Self::Timeout(message) => simple("timeout", message.clone()),
             Self::Config(details) => ErrorDetail {
                 code: "configInvalid".to_owned(),
-                message: format!("{} problems", details.len()),
+                message: count(details.len(), "problem", "problems"),
                 details: details.clone(),
             },
             Self::Other(error) => simple("failed", format!("{error:#}")),

@@ -3,6 +3,7 @@
 
 use clap::Subcommand;
 
+use crate::model::count;
 use crate::server::api::{List, Policy, PolicyDetail};
 
 use super::context::{CliError, Globals, encode};
@@ -70,14 +71,14 @@ fn table(policies: &[Policy]) -> Table {
 fn show(detail: &PolicyDetail, no_headers: bool) -> String {
     let p = &detail.policy;
     let mut text = format!(
-        "{} {}   tier {}   order {}   {}\nselector {}   {} local endpoints   {}\n",
+        "{} {}   tier {}   order {}   {}\nselector {}   {}   {}\n",
         p.kind,
         full_name(p),
         p.tier,
         p.order.map_or_else(|| "-".to_owned(), |o| o.to_string()),
         p.types.join(", "),
         detail.selector,
-        p.endpoints,
+        count(p.endpoints, "local endpoint", "local endpoints"),
         detail.source
     );
     let mut table = Table::new(&["DIRECTION", "RULE", "ACTION", "MATCHES", "FROM"]);

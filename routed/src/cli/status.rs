@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use crate::model::count;
 use crate::server::api::Status;
 
 use super::context::{CliError, Globals, parse_duration};
@@ -84,8 +85,10 @@ fn screen(s: &Status) -> String {
     line(
         "policy",
         format!(
-            "rev {}  {} policies  {} pending",
-            s.policy.revision, s.policy.policies, s.policy.pending
+            "rev {}  {}  {} pending",
+            s.policy.revision,
+            count(s.policy.policies, "policy", "policies"),
+            s.policy.pending
         ),
     );
     let sync = if s.kernel.in_sync { "in sync" } else { "NOT in sync" };

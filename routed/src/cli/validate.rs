@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `routed validate`: check a configuration tree without a daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Loaded};
+use crate::model::count;
 use crate::server::api::ErrorLocation;
 
 use super::context::{CliError, Globals};
@@ -21,10 +22,14 @@ pub(super) struct ValidateArgs {
     path: PathBuf,
 }
 
+/// Loads a tree as a daemon on this machine would.
+pub(super) fn load(dir: &Path) -> Result<Loaded, CliError> {
+    config::load(dir, &crate::node::host_name())
+        .map_err(|errors| CliError::Config(errors.iter().map(location).collect()))
+}
+
 pub(super) fn run(globals: &Globals, args: &ValidateArgs) -> Result<u8, CliError> {
-    let loaded = config::load(&args.path, &crate::node::host_name())
-        .map_err(|errors| CliError::Config(errors.iter().map(location).collect()))?;
-    let config = &loaded.config;
+    let config = load(&args.path)?.config;
     let summary = serde_json::json!({
         "node": config.node.name,
         "pools": config.pools.len(),
@@ -34,16 +39,15 @@ pub(super) fn run(globals: &Globals, args: &ValidateArgs) -> Result<u8, CliError
         "endpoints": config.endpoints.len(),
     });
     output::show(globals, &summary, |_| {
-        format!(
-            "{}: node {}, {} pools, {} blocks, {} peers, {} policies, {} static endpoints: good\n",
-            args.path.display(),
-            config.node.name,
-            config.pools.len(),
-            config.blocks.len(),
-            config.peers.len(),
-            config.policies.len(),
-            config.endpoints.len()
-        )
+        let counted = [
+            count(config.pools.len(), "pool", "pools"),
+            count(config.blocks.len(), "block", "blocks"),
+            count(config.peers.len(), "peer", "peers"),
+            count(config.policies.len(), "policy", "policies"),
+            count(config.endpoints.len(), "static endpoint", "static endpoints"),
+        ];
+        let counted = counted.join(", ");
+        format!("{}: node {}, {counted}: good\n", args.path.display(), config.node.name)
     })?;
     Ok(0)
 }
