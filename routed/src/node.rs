@@ -58,18 +58,10 @@ pub struct Options {
     pub state_dir: PathBuf,
 }
 
-/// Loads the configuration and prints its problems to standard error; true if it has none.
-pub fn check(options: &Options) -> bool {
-    match crate::config::load(&options.config, &host_name()) {
-        Ok(_) => true,
-        Err(errors) => {
-            for error in errors {
-                eprintln!("{error}");
-            }
-            false
-        }
-    }
-}
+/// A part of the daemon panicked: a bug, and the end of the process.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} panicked")]
+pub struct Panicked(pub String);
 
 /// The node's name unless its `NodeConfig` has one.
 pub(crate) fn host_name() -> String {
@@ -114,7 +106,7 @@ async fn daemon(options: &Options) -> Result<()> {
 
     let mut tasks = JoinSet::new();
     let cni = CniServer::bind(&options.run_dir.join("cni.sock"))?;
-    tasks.spawn(cni.run(call, cancel.clone()));
+    tasks.spawn(watched(cni.run(call, cancel.clone()), cancel.clone()));
     let answers = Answers {
         started,
         views: view,
@@ -126,13 +118,14 @@ async fn daemon(options: &Options) -> Result<()> {
         problems: fabric.problems.clone(),
     };
     let admin = AdminServer::bind(&options.run_dir.join("routed.sock"))?;
-    tasks.spawn(admin.run(answers, cancel.clone()));
+    tasks.spawn(watched(admin.run(answers, cancel.clone()), cancel.clone()));
     let mut reader = Reader::new(&options.config, &options.state_dir, &host_name());
     let watch = Directory::watch(&options.config);
     config.send_replace(reader.start().clone());
     let reload = Arc::new(Notify::new());
-    tasks.spawn(source::run(reader, watch, Arc::clone(&reload), config, cancel.clone()));
-    tasks.spawn(reload_on_hang_up(reload, cancel.clone()));
+    let source = source::run(reader, watch, Arc::clone(&reload), config, cancel.clone());
+    tasks.spawn(watched(source, cancel.clone()));
+    tasks.spawn(watched(reload_on_hang_up(reload, cancel.clone()), cancel.clone()));
     let main = MainLane::new(
         core,
         Outlets {
@@ -243,15 +236,22 @@ async fn wait_for_signal(cancel: CancellationToken) -> Result<bool> {
     Ok(true)
 }
 
+/// A task whose panic ends all others: the supervisor starts a new daemon, and the kernel keeps forwarding.
+async fn watched(work: impl Future<Output = ()>, cancel: CancellationToken) {
+    let ends_all = cancel.drop_guard();
+    work.await;
+    ends_all.disarm();
+}
+
 async fn end(mut tasks: JoinSet<()>, threads: Vec<JoinHandle<()>>, signalled: bool) -> Result<()> {
     while let Some(ended) = tasks.join_next().await {
-        ended.context("a task of the daemon panicked")?;
+        ended.map_err(|error| Panicked(format!("a task of the daemon: {error}")))?;
     }
     for thread in threads {
         let name = thread.thread().name().unwrap_or("?").to_owned();
         // Blocking is fine: nothing else runs on this thread any more.
         if thread.join().is_err() {
-            bail!("lane {name} panicked");
+            return Err(Panicked(format!("lane {name}")).into());
         }
     }
     if !signalled {
@@ -259,3 +259,6 @@ async fn end(mut tasks: JoinSet<()>, threads: Vec<JoinHandle<()>>, signalled: bo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

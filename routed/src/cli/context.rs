@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
 use crate::model::count;
+use crate::node::Panicked;
 use crate::server::api::{ErrorDetail, ErrorLocation};
 use crate::server::client::{self, ClientError};
 
@@ -35,6 +37,15 @@ impl Globals {
         self.json || self.output == Format::Json
     }
 
+    /// For a command that speaks to people only.
+    pub(super) fn refuse_json(&self, why: &str) -> Result<(), CliError> {
+        if !self.is_json() {
+            return Ok(());
+        }
+        let error = clap::Error::raw(ErrorKind::ArgumentConflict, format!("{why}\n"));
+        Err(CliError::Usage(Box::new(error)))
+    }
+
     /// Asks the daemon.
     pub(super) fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         client::get(&self.socket, path, self.timeout).map_err(CliError::Client)
@@ -59,13 +70,20 @@ pub(super) enum CliError {
     Timeout(String),
     /// A configuration that is wrong.
     Config(Vec<ErrorLocation>),
+    /// The command line is wrong.
+    Usage(Box<clap::Error>),
+    /// We are wrong: something panicked.
+    Bug(String),
     /// Anything else.
     Other(anyhow::Error),
 }
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self::Other(error)
+        match error.downcast_ref::<Panicked>() {
+            Some(_) => Self::Bug(format!("{error:#}")),
+            None => Self::Other(error),
+        }
     }
 }
 
@@ -77,10 +95,14 @@ impl CliError {
                 ClientError::PermissionDenied { .. } => 5,
                 ClientError::Timeout { .. } => 6,
                 ClientError::Api { status: 404, .. } => 4,
+                // Only the words of the command line can have been bad.
+                ClientError::Api { status: 400, .. } => 2,
                 _ => 1,
             },
             Self::NotFound(_) => 4,
             Self::Timeout(_) => 6,
+            Self::Usage(_) => 2,
+            Self::Bug(_) => 70,
             Self::Config(_) | Self::Other(_) => 1,
         }
     }
@@ -101,6 +123,21 @@ impl CliError {
                 message: count(details.len(), "problem", "problems"),
                 details: details.clone(),
             },
+            Self::Usage(error) => {
+                let text = error.to_string();
+                let text = text.strip_prefix("error: ").unwrap_or(&text);
+                // What follows is for people at a terminal.
+                let text = text.split("\n\nUsage:").next().unwrap_or(text);
+                let text = text.split("\n\nFor more").next().unwrap_or(text);
+                simple("usage", text.trim().to_owned())
+            }
+            Self::Bug(what) => {
+                let version = env!("CARGO_PKG_VERSION");
+                simple(
+                    "bug",
+                    format!("this is a bug in routed {version}, please report it: {what}"),
+                )
+            }
             Self::Other(error) => simple("failed", format!("{error:#}")),
         }
     }
@@ -115,7 +152,10 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
+        "m" => number
+            .checked_mul(60)
+            .map(Duration::from_secs)
+            .ok_or_else(|| format!("{text:?} is too long")),
         _ => Err(format!("{text:?} is not like 5s, 500ms or 2m")),
     }
 }
@@ -131,4 +171,18 @@ pub(super) fn encode(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_an_end() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "5h", "-1s", "s", "18446744073709551615m", "99999999999999999999s"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
 }

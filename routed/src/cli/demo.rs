@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `routed demo`.
 
-use super::context::CliError;
+use super::context::{CliError, Globals};
 
-pub(super) fn run(args: &crate::demo::Args) -> Result<u8, CliError> {
-    let holds = crate::demo::run(args).map_err(CliError::Other)?;
-    Ok(u8::from(!holds))
+pub(super) fn run(globals: &Globals, args: &crate::demo::Args) -> Result<u8, CliError> {
+    globals
+        .refuse_json("the demo prints no JSON; ask its nodes: routed --socket … -o json status")?;
+    Ok(u8::from(!crate::demo::run(args)?))
 }

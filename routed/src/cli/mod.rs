@@ -5,6 +5,7 @@
 //! 6 timeout · 70 bug.
 
 mod bgp;
+mod bug;
 mod context;
 mod demo;
 mod ipam;
@@ -17,6 +18,7 @@ mod validate;
 mod version;
 mod workloads;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,13 +27,13 @@ use crate::server::api::ErrorBody;
 
 use context::{CliError, Globals};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
 Exit codes: 0 ok, 1 negative answer, 2 usage, 3 daemon not reachable, 4 no such object,
             5 permission denied, 6 timeout, 70 bug";
 
 /// BGP direct-routing container network: node daemon and command line.
 #[derive(Debug, Parser)]
-#[command(name = "routed", version, infer_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "routed", version, infer_subcommands = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -69,9 +71,19 @@ enum Noun {
 /// Parses the command line and runs one command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.globals.is_json();
-    match dispatch(cli) {
+    let words: Vec<_> = std::env::args_os().collect();
+    // Known before the parser may refuse the rest.
+    let json = asks_for_json(&words);
+    let outcome = bug::caught(|| match Cli::try_parse_from(&words) {
+        Ok(cli) => dispatch(cli),
+        Err(error) if error.use_stderr() => Err(CliError::Usage(Box::new(error))),
+        Err(help) => {
+            // A reader that went away has seen enough.
+            let _gone = help.print();
+            Ok(0)
+        }
+    });
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             print_error(&error, json);
@@ -83,7 +95,7 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<u8, CliError> {
     let globals = &cli.globals;
     match cli.noun {
-        Noun::Run(args) => run::run(&args).map_err(CliError::from),
+        Noun::Run(args) => run::run(globals, &args),
         Noun::Status(args) => status::run(globals, &args),
         Noun::Bgp(verb) => bgp::run(globals, &verb),
         Noun::Routes(args) => routes::run(globals, &args),
@@ -92,8 +104,16 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Noun::Policy(verb) => policy::run(globals, &verb),
         Noun::Validate(args) => validate::run(globals, &args),
         Noun::Version => version::run(globals),
-        Noun::Demo(args) => demo::run(&args),
+        Noun::Demo(args) => demo::run(globals, &args),
     }
+}
+
+/// Whether errors shall be JSON: `-j`, `-o json` and their other spellings.
+fn asks_for_json<W: AsRef<OsStr>>(words: &[W]) -> bool {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.as_ref().to_str()).collect();
+    let alone = |word: &&str| matches!(*word, "-j" | "-ojson" | "-o=json" | "--output=json");
+    let pair = |pair: &[&str]| matches!(pair, ["-o" | "--output", "json"]);
+    words.iter().any(alone) || words.windows(2).any(pair)
 }
 
 /// Prints to standard error, as JSON where JSON was asked for.
@@ -101,11 +121,28 @@ fn print_error(error: &CliError, json: bool) {
     let detail = error.detail();
     if json {
         let body = ErrorBody { error: detail };
-        eprintln!("{}", serde_json::to_string(&body).unwrap_or_default());
+        return output::complain(&serde_json::to_string(&body).unwrap_or_default());
+    }
+    if let CliError::Usage(error) = error {
+        let _gone = error.print();
         return;
     }
-    eprintln!("error: {}", detail.message);
+    output::complain(&format!("error: {}", detail.message));
     for place in &detail.details {
-        eprintln!("{}", output::location(place));
+        output::complain(&output::location(place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_json_however_it_was_spelled() {
+        for words in ["-j", "-o json", "-ojson", "--output json", "--output=json"] {
+            let words: Vec<&str> = words.split(' ').collect();
+            assert!(asks_for_json(&words), "{words:?}");
+        }
+        assert!(!asks_for_json(&["bgp", "routes", "-o", "table", "json"]));
     }
 }

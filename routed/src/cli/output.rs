@@ -60,6 +60,11 @@ pub(super) fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
+/// Writes a line to standard error; nobody there to read it is no error.
+pub(super) fn complain(line: &str) {
+    let _gone = writeln!(io::stderr(), "{line}");
+}
+
 /// Prints a value as JSON, or as the table that `table` makes of it.
 pub(super) fn show<T: Serialize>(
     globals: &Globals,

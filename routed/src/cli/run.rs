@@ -7,6 +7,9 @@ use clap::{Args, ValueEnum};
 
 use crate::node::{self, Options};
 
+use super::context::{CliError, Globals};
+use super::validate;
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  routed run\n  routed run --config /etc/routed --check-only\n  routed run --config ./n1/config --run-dir ./n1/run --state-dir ./n1/state"
@@ -35,17 +38,18 @@ enum LogFormat {
     Json,
 }
 
-pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
+pub(super) fn run(globals: &Globals, args: &RunArgs) -> Result<u8, CliError> {
+    if args.check_only {
+        validate::load(&args.config)?;
+        return Ok(0);
+    }
+    globals.refuse_json("the daemon prints no JSON; its log does: --log-format json")?;
     start_log(args.log_format);
-    let options = Options {
+    node::run(&Options {
         config: args.config.clone(),
         run_dir: args.run_dir.clone(),
         state_dir: args.state_dir.clone(),
-    };
-    if args.check_only {
-        return Ok(u8::from(!node::check(&options)));
-    }
-    node::run(&options)?;
+    })?;
     Ok(0)
 }
 

@@ -26,7 +26,7 @@ pub use call::{CniAnswer, CniCall, CniRequest};
 ///
 /// # Errors
 /// The system gives no thread or runtime.
-fn start<F>(
+pub(crate) fn start<F>(
     name: &'static str,
     cancel: CancellationToken,
     work: impl FnOnce() -> F + Send + 'static,
