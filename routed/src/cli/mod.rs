@@ -28,6 +28,10 @@ use crate::server::api::ErrorBody;
 use context::{CliError, Globals};
 
 const AFTER_HELP: &str = "\
+Examples:
+  routed status
+  routed bgp peers -o json
+
 Exit codes: 0 ok, 1 negative answer, 2 usage, 3 daemon not reachable, 4 no such object,
             5 permission denied, 6 timeout, 70 bug";
 
@@ -48,21 +52,31 @@ enum Noun {
     /// State of this node on one screen
     Status(status::StatusArgs),
     /// BGP sessions and paths
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  routed bgp peers\n  routed bgp routes 10.64.2.0/26\n  routed bgp why 10.64.2.0/26"
+    )]
     Bgp(bgp::BgpVerb),
     /// Kernel routes of this node
     Routes(routes::RoutesArgs),
     /// Workloads of this node
     Workloads(workloads::WorkloadsArgs),
     /// Addresses and blocks
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  routed ipam show\n  routed ipam show --ip 10.64.1.5"
+    )]
     Ipam(ipam::IpamVerb),
     /// Network policies
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  routed policy list\n  routed policy show default-deny"
+    )]
     Policy(policy::PolicyVerb),
     /// Check a configuration tree without touching anything
     Validate(validate::ValidateArgs),
     /// Versions of this program and of the daemon
+    #[command(after_help = "Examples:\n  routed version\n  routed version -o json")]
     Version,
     /// Two racks on this machine, in network namespaces
     Demo(crate::demo::Args),

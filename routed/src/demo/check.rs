@@ -46,10 +46,10 @@ pub(super) fn print(checks: &[Check]) -> bool {
     let what = width(|c| &c.what, "CHECK");
     let expected = width(|c| &c.expected, "EXPECTED");
     let observed = width(|c| &c.observed, "OBSERVED");
-    println!("{:what$}  {:expected$}  {:observed$}  RESULT", "CHECK", "EXPECTED", "OBSERVED");
+    say!("{:what$}  {:expected$}  {:observed$}  RESULT", "CHECK", "EXPECTED", "OBSERVED");
     for c in checks {
         let result = if c.holds() { "ok" } else { "FAILED" };
-        println!("{:what$}  {:expected$}  {:observed$}  {result}", c.what, c.expected, c.observed);
+        say!("{:what$}  {:expected$}  {:observed$}  {result}", c.what, c.expected, c.observed);
     }
     checks.iter().all(Check::holds)
 }

@@ -5,6 +5,20 @@
 //! workloads are attached by the CNI plugin. `demo` alone builds, checks and takes down; `up`, `status`, `shell` and
 //! `down` do it step by step. Everything lives in one directory and in namespaces with the prefix `rtd-demo-`.
 
+/// Prints a line. A reader that went away is no reason to leave racks half built or half taken down.
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::demo::print(&mut std::io::stdout(), format_args!($($words)*))
+    };
+}
+
+/// The same on standard error.
+macro_rules! complain {
+    ($($words:tt)*) => {
+        $crate::demo::print(&mut std::io::stderr(), format_args!($($words)*))
+    };
+}
+
 mod check;
 mod node;
 mod plan;
@@ -23,28 +37,43 @@ use plan::TorKind;
 use racks::Demo;
 use system::Process;
 
+fn print(to: &mut impl std::io::Write, line: std::fmt::Arguments<'_>) {
+    let _gone = writeln!(to, "{line}");
+}
+
 /// What `routed demo` is asked to do.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Verb {
     /// Build the racks and leave them running
+    #[command(after_help = "Examples:\n  sudo routed demo up\n  sudo routed demo up --tor bird")]
     Up,
     /// Check the running racks: expectation beside observation
+    #[command(after_help = "Examples:\n  sudo routed demo status\n  watch sudo routed demo status")]
     Status,
     /// Open a shell in the namespace of a ToR, node or workload
+    #[command(
+        after_help = "Examples:\n  sudo routed demo shell r1n1\n  sudo routed demo shell web-11"
+    )]
     Shell {
-        /// for example r1n1, tor2a, web-11
+        /// For example r1n1, tor2a, web-11
         name: String,
     },
     /// Take the racks down and remove everything
+    #[command(
+        after_help = "Examples:\n  sudo routed demo down\n  sudo routed demo down && sudo routed demo up"
+    )]
     Down,
 }
 
 /// Arguments of `routed demo`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  sudo routed demo\n  sudo routed demo up\n  sudo routed demo down"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Play all ToRs with this program instead of FRR in rack 1 and BIRD in rack 2
+    /// Play all ToRs with this program instead of FRR in rack 1 and BIRD in rack 2; routed is no proof of interoperability
     #[arg(long, value_enum, global = true)]
     tor: Option<Tor>,
     /// The CNI plugin binary [default: routed-cni beside this program]
@@ -57,7 +86,6 @@ pub struct Args {
 enum Tor {
     Frr,
     Bird,
-    /// our own speaker: no proof of interoperability
     Routed,
 }
 
@@ -93,10 +121,7 @@ fn once(args: &Args) -> Result<bool> {
     let demo = Demo::up(args.tor.map(TorKind::from), args.plugin.as_deref())?;
     let holds = check::print(&check::all(&demo));
     let clean = demo.down();
-    println!(
-        "{}",
-        if clean { "taken down: nothing is left behind" } else { "NOT taken down cleanly" }
-    );
+    say!("{}", if clean { "taken down: nothing is left behind" } else { "NOT taken down cleanly" });
     Ok(holds && clean)
 }
 
@@ -111,21 +136,18 @@ fn status() -> Result<bool> {
     let demo = Demo::load()?;
     let dead: Vec<&Process> = demo.state.processes.iter().filter(|p| !p.is_alive()).collect();
     for process in &dead {
-        println!("not running: {} (pid {})", process.name, process.pid);
+        say!("not running: {} (pid {})", process.name, process.pid);
     }
     Ok(check::print(&check::all(&demo)) && dead.is_empty())
 }
 
 fn down() -> Result<bool> {
     if !Demo::exists() {
-        println!("no demo is running");
+        say!("no demo is running");
         return Ok(true);
     }
     let clean = Demo::load_or_remains().down();
-    println!(
-        "{}",
-        if clean { "taken down: nothing is left behind" } else { "NOT taken down cleanly" }
-    );
+    say!("{}", if clean { "taken down: nothing is left behind" } else { "NOT taken down cleanly" });
     Ok(clean)
 }
 
@@ -154,7 +176,7 @@ fn end_on_interrupt() -> Result<()> {
         .context("preparing for Ctrl-C")?;
     std::thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            eprintln!("interrupted: taking the demo down");
+            complain!("interrupted: taking the demo down");
             Demo::load_or_remains().down();
             std::process::exit(130);
         }

@@ -63,7 +63,7 @@ impl Demo {
         let mut demo = Self::prepare(tor, plugin)?;
         match demo.build() {
             Ok(()) => {
-                println!("up in {:.1} s", started.elapsed().as_secs_f64());
+                say!("up in {:.1} s", started.elapsed().as_secs_f64());
                 Ok(demo)
             }
             Err(error) => {
@@ -107,7 +107,7 @@ impl Demo {
         fs::create_dir_all(&self.base).context("creating the demo's directory")?;
         self.save()?;
         system::build(&self.plan)?;
-        println!("16 namespaces, {} cables", self.plan.cables.len());
+        say!("16 namespaces, {} cables", self.plan.cables.len());
         for tor in self.plan.tors.clone() {
             let kind = self.kind(&tor);
             let processes = tor::start(&tor, kind, &self.dir_of(&tor.name))?;
@@ -122,11 +122,11 @@ impl Demo {
             self.state.processes.push(node::start(&node, &dirs, &routed)?);
             self.save()?;
         }
-        println!("nodes: {} unprivileged daemons", self.plan.nodes.len());
+        say!("nodes: {} unprivileged daemons", self.plan.nodes.len());
         for w in &self.plan.workloads {
             workload::attach(w, &NodeDirs::new(&self.base, &w.node), &self.state.plugin)?;
         }
-        println!(
+        say!(
             "workloads: {} attached by {}",
             self.plan.workloads.len(),
             self.state.plugin.display()
@@ -155,33 +155,31 @@ impl Demo {
         for kind in kinds {
             let names = self.state.kinds.iter().filter(|(_, k)| *k == kind);
             let names: Vec<&str> = names.map(|(n, _)| n.as_str()).collect();
-            println!("ToRs: {} {} as {}", kind, tor::version(kind), names.join(", "));
+            say!("ToRs: {} {} as {}", kind, tor::version(kind), names.join(", "));
             if kind == TorKind::Routed {
-                println!(
-                    "      our own speaker on both ends: this is no proof of interoperability"
-                );
+                say!("      our own speaker on both ends: this is no proof of interoperability");
             }
         }
     }
 
     pub(super) fn print_tour(&self) {
-        println!("\nlook around:");
+        say!("\nlook around:");
         for tor in &self.plan.tors {
-            println!("  {}", tor::look(self.kind(tor), &self.dir_of(&tor.name)));
+            say!("  {}", tor::look(self.kind(tor), &self.dir_of(&tor.name)));
         }
         let node = &self.plan.nodes[0];
         let netns = node.netns();
         let socket = NodeDirs::new(&self.base, &node.name).admin_socket();
-        println!("  ip netns exec {netns} ip route show proto 83");
-        println!("  ip netns exec {netns} nft list table inet routed");
+        say!("  ip netns exec {netns} ip route show proto 83");
+        say!("  ip netns exec {netns} nft list table inet routed");
         let web = |name: &str| self.plan.workloads.iter().find(|w| w.name == name);
         if let (Some(a), Some(b)) = (web("web-11"), web("web-21")) {
-            println!("  ip netns exec {} ping {}", a.netns(), b.v4);
-            println!("  ip netns exec {} ping {}", a.netns(), b.v6);
+            say!("  ip netns exec {} ping {}", a.netns(), b.v4);
+            say!("  ip netns exec {} ping {}", a.netns(), b.v6);
         }
-        println!("  routed --socket {} status", socket.display());
-        println!("  routed demo shell {}", node.name);
-        println!("  routed demo down");
+        say!("  routed --socket {} status", socket.display());
+        say!("  routed demo shell {}", node.name);
+        say!("  routed demo down");
     }
 
     /// Undoes everything and goes on after errors; true if nothing is left.
@@ -211,7 +209,7 @@ impl Demo {
             problems.extend(remove(&self.base).err());
         }
         for problem in &problems {
-            eprintln!("while taking the demo down: {problem:#}");
+            complain!("while taking the demo down: {problem:#}");
         }
         problems.is_empty() && !Self::exists()
     }
