@@ -72,11 +72,15 @@ pub(super) fn peer(status: &PeerStatus, clock: Clock) -> api::BgpPeer {
             hold_time_configured: status.timers.hold_configured.as_secs(),
             hold_time_negotiated: status.timers.hold_negotiated.map(|d| d.as_secs()),
             keepalive: status.timers.keepalive.as_secs(),
+            send_hold: status.timers.send_hold.as_secs(),
         },
         graceful_restart: api::BgpGracefulRestart {
             enabled: status.graceful_restart.enabled,
             peer: status.graceful_restart.negotiated,
             restart_time_seconds: status.graceful_restart.restart_time.as_secs(),
+            // The paths of a peer go with its session.
+            stale_paths: 0,
+            expires_seconds: None,
         },
         messages: api::BgpMessages {
             received: messages(status.received),

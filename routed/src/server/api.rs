@@ -248,6 +248,8 @@ pub struct BgpTimers {
     pub hold_time_negotiated: Option<u64>,
     /// Keepalive interval.
     pub keepalive: u64,
+    /// How long a message may wait for the peer to take it (RFC 9687).
+    pub send_hold: u64,
 }
 
 /// Graceful restart of a session.
@@ -260,6 +262,10 @@ pub struct BgpGracefulRestart {
     pub peer: bool,
     /// Restart time that we offer, in seconds.
     pub restart_time_seconds: u64,
+    /// Paths of the peer kept over its restart.
+    pub stale_paths: u64,
+    /// Seconds until they go.
+    pub expires_seconds: Option<u64>,
 }
 
 /// Messages of a session.
