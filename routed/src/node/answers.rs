@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bgp::types::Prefix;
-use bgp::{Handle, RibQuery, RibRoute, RibView, State};
+use bgp::{Handle, RibQuery, RibRoute, RibView, RouteReason, State};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{bgp as speaker, policy as policies};
@@ -151,13 +151,25 @@ impl AdminApi for Answers {
             (None, false) => RibView::Loc,
         };
         let base = RibQuery { family: query.family, prefix: None, longer: query.longer, view };
-        let found = match query.target {
-            Some(RouteTarget::Address(address)) => self.longest(base, address).await?,
-            Some(RouteTarget::Prefix(prefix)) => {
-                self.rib(RibQuery { prefix: Some(prefix), ..base }).await?
+        let (mut found, wanted) = match query.target {
+            Some(RouteTarget::Address(address)) => {
+                (self.longest(base, address).await?, address.to_string())
             }
-            None => self.rib(base).await?,
+            Some(RouteTarget::Prefix(prefix)) => {
+                let query = RibQuery { prefix: Some(prefix), ..base };
+                (self.rib(query).await?, prefix.to_string())
+            }
+            None => (self.rib(base).await?, String::new()),
         };
+        // The speaker looks an exact prefix up whatever its family, and shows what it accepted beside what it refused.
+        let is_refused = |route: &RibRoute| matches!(route.reason, RouteReason::Rejected(_));
+        found.retain(|route| {
+            query.family.is_none_or(|family| family == route.prefix.family())
+                && (!query.rejected || is_refused(route))
+        });
+        if query.target.is_some() && found.is_empty() {
+            return Err(ApiError::NotFound(format!("no such path to {wanted}")));
+        }
         Ok(found.iter().map(speaker::route).collect())
     }
 
