@@ -22,6 +22,7 @@ use crate::core::{
     Core, Counts, Event, Handover as Wanted, Publish, Reply, StatusReport, Table, Ticket,
     WorkloadView,
 };
+use crate::derive::speaker::NotReady;
 use crate::ipam::BlockUsage;
 use crate::kernel::{ContainerHandles, Handover};
 use crate::model::{LinkKey, LinkSpec, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId};
@@ -45,8 +46,8 @@ pub(crate) struct View {
     pub(crate) ipam: Vec<BlockUsage>,
     /// The blocks' own routes are in force.
     pub(crate) blocks_open: bool,
-    /// What the speaker was told.
-    pub(crate) speaker: Option<SpeakerConfig>,
+    /// What the speaker was told, or why it does not run.
+    pub(crate) speaker: Result<SpeakerConfig, NotReady>,
     /// Record files set aside at the start.
     pub(crate) quarantined: usize,
     /// Keys that an audit found published wrongly.
@@ -327,7 +328,7 @@ impl MainLane {
             counts: self.core.counts(),
             ipam: self.core.ipam(Instant::now()),
             blocks_open: self.core.are_blocks_open(),
-            speaker: self.core.speaker_config().ok(),
+            speaker: self.core.speaker_config(),
             quarantined: self.core.quarantined().len(),
             audit_mismatches: self.core.audit_mismatches(),
         }

@@ -12,7 +12,7 @@ use crate::core::WorkloadState;
 use crate::lane::core::View;
 use crate::lane::policy::Answers as PolicyAnswers;
 use crate::lane::reconciler::{Entry, Handle as TableHandle};
-use crate::model::{LinkKey, LinkSpec, RouteKey, RouteKind, RouteSpec};
+use crate::model::{LinkKey, LinkSpec, RouteKey, RouteKind, RouteSpec, count};
 use crate::server::api;
 use crate::server::{AdminApi, ApiError, RouteQuery, RouteTarget};
 
@@ -47,7 +47,7 @@ impl Answers {
 
     /// Peers; none while the speaker waits for its configuration.
     async fn peers(&self, view: &View) -> Vec<bgp::PeerStatus> {
-        if view.speaker.is_none() {
+        if view.speaker.is_err() {
             return Vec::new();
         }
         let asked = tokio::time::timeout(Duration::from_secs(2), self.bgp.peers());
@@ -91,7 +91,6 @@ impl AdminApi for Answers {
         let view = self.view().await?;
         let peers = self.peers(&view).await;
         let tables = [*self.local_routes.stats.borrow(), *self.learned_routes.stats.borrow()];
-        let links = *self.links.stats.borrow();
         let nft = self.policy.stats();
         let established = peers.iter().filter(|p| p.state == State::Established).count();
         let mut status = api::Status {
@@ -116,23 +115,19 @@ impl AdminApi for Answers {
             ..api::Status::default()
         };
         status.ipam = view.ipam.iter().map(block_use).collect();
-        status.kernel.in_sync =
-            tables.iter().all(|t| t.pending == 0) && links.pending == 0 && nft.pending == 0;
+        let lag = self.lag(&view);
+        status.kernel.in_sync = view.config.is_some() && lag.reasons().is_empty();
         status.kernel.drift_repaired = nft.drifted + self.drift_repaired();
         if let Some(config) = &view.config {
             status.node.clone_from(&config.node.name);
             status.as_number = config.node.asn.0;
         }
-        if let Some(speaker) = &view.speaker {
+        if let Ok(speaker) = &view.speaker {
             status.router_id = speaker.router_id.to_string();
         }
-        // A lane that has not begun has nothing pending either.
-        let kernel = view.config.as_ref().map(|config| config.node.kernel);
-        status.ready = kernel.is_some_and(|kernel| {
-            (!kernel.routes || view.blocks_open) && (!kernel.policy || nft.closed)
-        });
-        status.kernel.in_sync &= status.ready;
-        judge(&mut status, &view, &peers, &self.problems.borrow());
+        judge(&mut status, &view, &peers, &lag);
+        status.reasons.extend(self.problems.borrow().iter().cloned());
+        status.degraded = !status.reasons.is_empty();
         Ok(status)
     }
 
@@ -221,6 +216,26 @@ impl AdminApi for Answers {
 }
 
 impl Answers {
+    /// What the kernel does not hold as wished, or is not known to hold.
+    fn lag(&self, view: &View) -> Lag {
+        let Some(kernel) = view.config.as_ref().map(|config| config.node.kernel) else {
+            return Lag::default();
+        };
+        let nft = self.policy.stats();
+        // A lane that has not begun has nothing pending either.
+        let mut lag =
+            Lag { is_unshut: kernel.policy && !nft.closed, policy: nft.pending, ..Lag::default() };
+        if kernel.routes {
+            lag.links = *self.links.stats.borrow();
+            lag.local = *self.local_routes.stats.borrow();
+            lag.learned = *self.learned_routes.stats.borrow();
+            lag.is_unread =
+                [lag.links, lag.local, lag.learned].iter().any(|table| table.dumps == 0);
+            lag.is_without_blocks = !view.blocks_open;
+        }
+        lag
+    }
+
     /// Dumps and hints that led to a write of something that was there before.
     fn drift_repaired(&self) -> u64 {
         let repaired = |stats: reconcile::Stats| stats.drifted;
@@ -230,34 +245,87 @@ impl Answers {
     }
 }
 
-/// Ready, degraded, and why.
-fn judge(status: &mut api::Status, view: &View, peers: &[bgp::PeerStatus], problems: &[String]) {
+/// Ready or not, and why not or degraded.
+fn judge(status: &mut api::Status, view: &View, peers: &[bgp::PeerStatus], lag: &Lag) {
     let mut reasons = Vec::new();
     let has_config = view.config.is_some();
     reasons.extend(view.config_errors.iter().map(|e| format!("configuration refused: {e}")));
     if !has_config {
         reasons.push("no good configuration was loaded yet".to_owned());
     }
+    if let (true, Err(missing)) = (has_config, &view.speaker) {
+        reasons.push(format!("the speaker does not run: {missing}"));
+    }
     for peer in peers.iter().filter(|p| p.state != State::Established) {
         let why = peer.last_down.as_ref().map(|down| format!(": {}", down.reason.as_str()));
         reasons.push(format!("peer {} {}{}", peer.name, peer.state, why.unwrap_or_default()));
     }
-    if status.routes.failed > 0 {
-        reasons.push(format!("{} routes refused by the kernel", status.routes.failed));
-    }
     if status.workloads.failed > 0 {
-        reasons.push(format!("{} workloads failed", status.workloads.failed));
+        let failed = count(status.workloads.failed, "workload", "workloads");
+        reasons.push(format!("{failed} failed"));
     }
     if view.quarantined > 0 {
-        reasons.push(format!("{} workload records set aside", view.quarantined));
+        let aside = count(view.quarantined, "workload record", "workload records");
+        reasons.push(format!("{aside} set aside"));
     }
     if view.audit_mismatches > 0 {
-        reasons.push(format!("{} keys corrected by the audit", view.audit_mismatches));
+        let corrected = count(view.audit_mismatches, "key", "keys");
+        reasons.push(format!("{corrected} corrected by the audit"));
     }
-    reasons.extend(problems.iter().cloned());
-    status.ready &= has_config && status.policy.pending == 0 && view.speaker.is_some();
-    status.degraded = !reasons.is_empty();
+    reasons.extend(lag.reasons());
+    let gates = !lag.is_unshut && !lag.is_without_blocks;
+    status.ready = has_config && gates && status.policy.pending == 0 && view.speaker.is_ok();
     status.reasons = reasons;
+}
+
+/// Where the kernel is behind the wishes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lag {
+    /// Workload interfaces without a policy are not shut.
+    is_unshut: bool,
+    /// A table of the kernel was not read since the start.
+    is_unread: bool,
+    /// The blocks' own routes are not in force.
+    is_without_blocks: bool,
+    links: reconcile::Stats,
+    local: reconcile::Stats,
+    learned: reconcile::Stats,
+    /// Objects of nftables.
+    policy: usize,
+}
+
+impl Lag {
+    /// Every difference by name: there is none if and only if the kernel is in sync.
+    fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (is_so, reason) in [
+            (self.is_unshut, "workload interfaces are not shut yet"),
+            (self.is_unread, "the kernel's links and routes were not read yet"),
+            (self.is_without_blocks, "the routes of the blocks are not in force"),
+        ] {
+            reasons.extend(is_so.then(|| reason.to_owned()));
+        }
+        let refused = self.links.failed;
+        if refused > 0 {
+            reasons.push(format!("{} refused by the kernel", count(refused, "link", "links")));
+        }
+        let refused = self.local.failed + self.learned.failed;
+        if refused > 0 {
+            reasons.push(format!("{} refused by the kernel", count(refused, "route", "routes")));
+        }
+        let waits = |t: reconcile::Stats| t.pending.saturating_sub(t.failed);
+        for (waiting, one, many) in [
+            (waits(self.links), "link", "links"),
+            (waits(self.local), "local route", "local routes"),
+            (waits(self.learned), "learned route", "learned routes"),
+            (self.policy, "policy object", "policy objects"),
+        ] {
+            if waiting > 0 {
+                reasons.push(format!("{} pending", count(waiting, one, many)));
+            }
+        }
+        reasons
+    }
 }
 
 fn block_use(b: &crate::ipam::BlockUsage) -> api::BlockUse {
@@ -311,3 +379,6 @@ fn workload(view: &crate::core::WorkloadView) -> api::Workload {
         reason,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ pub struct Status {
     pub version: String,
     /// Seconds since the daemon started.
     pub uptime_seconds: u64,
-    /// Policy and routes are in force and the daemon takes requests.
+    /// A configuration and all policy are in force, the speaker runs.
     pub ready: bool,
     /// Something needs an operator or heals itself right now.
     pub degraded: bool,
@@ -163,7 +163,7 @@ pub struct PolicyCounts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KernelState {
-    /// Nothing is pending or failed.
+    /// The kernel was read, and nothing is pending or failed.
     pub in_sync: bool,
     /// Foreign changes undone since the start.
     pub drift_repaired: u64,
