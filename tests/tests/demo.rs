@@ -116,6 +116,7 @@ fn the_demo_holds_to_stock_tools_survives_kills_and_leaves_nothing() -> Result<(
             ("slowest from kill to healthy status", format!("{:.1} s", slowest.as_secs_f64())),
         ],
     )?;
+    links_that_come_back_carry_both_families(&demo)?;
     let pids = ["r1n1", "r1n2", "r2n1", "r2n2"].map(|node| demo.daemon(node));
     let status = output(demo.command().args(["demo", "status"]))?;
     // Daemons restarted by this test are unknown to the demo; everything else must hold.
@@ -227,6 +228,42 @@ fn the_command_line_answers(demo: &Demo) -> Result<()> {
     ensure!(nosuch.status.code() == Some(4), "an unknown peer is exit code 4: {}", text(&nosuch));
     let nobody = output(demo.command().args(["--socket", "/nonexistent", "status"]))?;
     ensure!(nobody.status.code() == Some(3), "no daemon is exit code 3: {}", text(&nobody));
+    Ok(())
+}
+
+/// What every node has with its ToRs: their names, states and counts of each family.
+fn sessions(demo: &Demo) -> Result<Vec<(Value, Value, Value)>> {
+    let mut sessions = Vec::new();
+    for node in ["r1n1", "r1n2", "r2n1", "r2n2"] {
+        let socket = demo.socket(node);
+        let peers = run(demo.command().arg("--socket").arg(socket).args(["-j", "bgp", "peers"]))?;
+        let peers: Value = serde_json::from_str(&peers).context("JSON")?;
+        for peer in peers["items"].as_array().context("items")? {
+            let field = |name: &str| peer[name].clone();
+            sessions.push((field("name"), field("state"), field("families")));
+        }
+    }
+    Ok(sessions)
+}
+
+/// A ToR's link goes down and comes back, and the paths of both families with it: over FRR and over BIRD.
+fn links_that_come_back_carry_both_families(demo: &Demo) -> Result<()> {
+    let before = sessions(demo)?;
+    ensure!(before.iter().all(|(_, state, _)| state == "established"), "{before:?}");
+    for tor in ["tor1a", "tor2a"] {
+        netns(tor)?.run("ip link set n1 down")?;
+        eventually(PATIENCE, "a session is down", || {
+            let now = sessions(demo)?;
+            ensure!(now.iter().any(|(_, state, _)| state != "established"), "{now:?}");
+            Ok(())
+        })?;
+        netns(tor)?.run("ip link set n1 up")?;
+        eventually(PATIENCE, "every path is back", || {
+            let now = sessions(demo)?;
+            ensure!(now == before, "{now:?} before {before:?}");
+            Ok(())
+        })?;
+    }
     Ok(())
 }
 

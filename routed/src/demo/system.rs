@@ -188,13 +188,16 @@ fn port_lines(port: &Port) -> String {
     )
 }
 
-/// ToRs forward both families and hash flows over equal paths. Nodes do this themselves.
+/// ToRs forward both families and hash flows over equal paths. Nodes do this themselves. A link that was set down and up
+/// again has its IPv6 addresses back, as a switch with a configuration file would: without, FRR sends the session's IPv4
+/// address as IPv6 next hop.
 fn forward(netns: &str) -> Result<()> {
     let switches = [
         "net.ipv4.ip_forward=1",
         "net.ipv6.conf.all.forwarding=1",
         "net.ipv4.fib_multipath_hash_policy=1",
         "net.ipv6.fib_multipath_hash_policy=1",
+        "net.ipv6.conf.all.keep_addr_on_down=1",
     ];
     run(inside(netns, "sysctl").arg("-qw").args(switches)).map(|_| ())
 }
