@@ -330,6 +330,19 @@ fn large_files_are_no_problem_and_bombs_are_refused() {
 }
 
 #[test]
+fn deep_nesting_is_refused_with_stack_to_spare() {
+    let maps = |depth: usize| (0..depth).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    // Three quarters of what the thread that reads the files has.
+    let reader = std::thread::Builder::new().stack_size(3 << 19);
+    let read = move || {
+        let all: [String; 4] = [maps(23), maps(63), maps(3000), "[".repeat(200_000)];
+        all.map(|text| super::yaml::nodes("x.yaml", &text).is_ok())
+    };
+    let read = reader.spawn(read).unwrap().join().unwrap();
+    assert_eq!(read, [true, false, false, false]);
+}
+
+#[test]
 fn suggestions_are_near() {
     assert_eq!(suggest("alow", ["Allow", "Deny"]), Some("Allow"));
     assert_eq!(suggest("NAMESPACE", ["name", "namespace"]), Some("namespace"));

@@ -52,6 +52,9 @@ pub struct Key {
     pub text: String,
 }
 
+/// Deepest nesting. No kind comes near it, and each level costs stack, of which a thread has little.
+const MAX_DEPTH: usize = 24;
+
 impl Node {
     /// The value behind a key of a mapping.
     pub fn get(&self, key: &str) -> Option<&Self> {
@@ -83,6 +86,7 @@ pub fn nodes(path_name: &str, text: &str) -> Result<Vec<Node>, LoadError> {
         underscored_numbers_as_strings: true,
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 50_000 },
         budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
             max_documents: 100_000,
             max_nodes: 4_000_000,
             max_events: 16_000_000,
