@@ -28,7 +28,7 @@ mod types;
 
 pub use diff::{Difference, Impact, diff};
 pub use error::{ConfigError, Place};
-pub use files::{LastGood, Sources};
+pub use files::{LastGood, Sources, is_document};
 pub use load::{Loaded, load, parse};
 pub use types::{Config, Forwarding, Kernel, Mtu, Node, Peer, Pool, StaticEndpoint, Workloads};
 

@@ -70,7 +70,7 @@ impl Walk<'_> {
         for entry in entries {
             let path = entry.path();
             let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
+            let Some(name) = name.to_str().filter(|name| !is_hidden(name)) else { continue };
             // Links are followed: a mounted ConfigMap consists of them.
             match fs::metadata(&path) {
                 Ok(data) if data.is_dir() && !(depth == 0 && name == "secrets") => {
@@ -106,9 +106,16 @@ impl Walk<'_> {
     }
 }
 
-fn is_document(name: &str) -> bool {
+/// Whether a file of this name is part of a configuration.
+pub fn is_document(name: &str) -> bool {
     let extension = Path::new(name).extension();
-    extension.is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|e| extension == *e))
+    !is_hidden(name)
+        && extension
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|e| extension == *e))
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
 }
 
 fn read_text(path: &Path) -> io::Result<String> {

@@ -78,6 +78,18 @@ async fn a_file_that_is_being_written_is_waited_for() {
 }
 
 #[tokio::test]
+async fn files_that_are_no_documents_are_not_waited_for() {
+    let (_guard, dir, _) = config_dir();
+    let mut watch = Directory::watch(&dir);
+    for name in [".node.yaml.swp", ".new.yaml", "editor.log", "yaml"] {
+        let mut open = File::create(dir.join("policies").join(name)).unwrap();
+        open.write_all(b"half").unwrap();
+        fs::write(dir.join("node.yaml"), NODE).unwrap();
+        soon(watch.changed()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_directory_that_is_replaced_is_still_watched() {
     let (_guard, dir, _) = config_dir();
     let mut watch = Directory::watch(&dir);

@@ -16,6 +16,8 @@ use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::is_document;
+
 /// How long nothing must happen before a change counts as finished.
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -27,8 +29,8 @@ const MAX_DIRS: usize = 4096;
 
 /// A watch over a directory tree; without inotify one that notices nothing.
 ///
-/// A file that was modified and not closed yet is being written: no change is reported until its
-/// writer closes it.
+/// A document that was modified and not closed yet is being written: no change is reported until
+/// its writer closes it.
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
@@ -42,7 +44,7 @@ struct Inotify {
     dirs: HashSet<i32>,
     /// The watch over the directory that holds the root: the root itself may be replaced.
     parent: Option<i32>,
-    /// Files being written.
+    /// Documents being written.
     open: HashSet<(i32, OsString)>,
     /// Something happened that was not reported yet.
     changed: bool,
@@ -171,7 +173,8 @@ impl Inotify {
         if self.parent == Some(wd) && !self.dirs.contains(&wd) {
             return name.as_deref() == root.file_name();
         }
-        if let Some(name) = name {
+        // Others, such as the swap file of an editor, may stay open for as long as they like.
+        if let Some(name) = name.filter(|name| name.to_str().is_some_and(is_document)) {
             if flags.contains(ReadFlags::MODIFY) {
                 self.open.insert((wd, name));
             } else {
