@@ -60,13 +60,21 @@ impl Check {
     }
 }
 
+/// A look that ended.
+pub(super) struct Looked {
+    spec: LinkSpec,
+    mend: bool,
+    found: CniAnswer,
+    reply: oneshot::Sender<CniAnswer>,
+}
+
 /// All checks of the main lane.
 pub(super) struct Checks {
     calls: mpsc::Sender<CheckCall>,
     /// Those that wait for something to come into force.
     waiting: Vec<Check>,
     /// Those that wait for the fabric lane.
-    running: JoinSet<()>,
+    running: JoinSet<Option<Looked>>,
 }
 
 impl Checks {
@@ -104,10 +112,25 @@ impl Checks {
     }
 
     /// Takes one that ended; never if there is none.
-    pub(super) async fn ended(&mut self) {
-        if self.running.join_next().await.is_none() {
-            std::future::pending().await
+    pub(super) async fn ended(&mut self) -> Option<Looked> {
+        match self.running.join_next().await {
+            Some(ended) => ended.ok().flatten(),
+            None => std::future::pending().await,
         }
+    }
+
+    /// Answers with what was found, unless the workload changed under the eyes of the one who looked: then it says
+    /// nothing about what was promised.
+    pub(super) fn answer(core: &Core, looked: Looked) {
+        let Looked { spec, mend, found, reply } = looked;
+        let changed = match core.check(&spec.id, spec.netns) {
+            Ok((now, _)) if now == spec => None,
+            Err(Refusal::Differs(_)) => None,
+            Err(refusal) if !mend => Some(refusal),
+            Ok(_) | Err(_) => Some(Refusal::TryAgain(format!("{} changed meanwhile", spec.id))),
+        };
+        // The plugin may have gone.
+        let _gone = reply.send(changed.map_or(found, |refusal| Err(refusal).into()));
     }
 
     /// Has the fabric lane look, and answers with what it finds.
@@ -118,7 +141,7 @@ impl Checks {
         reply: oneshot::Sender<CniAnswer>,
     ) {
         let (answer, answered) = oneshot::channel();
-        let call = CheckCall { spec, handles, mend, reply: answer };
+        let call = CheckCall { spec: spec.clone(), handles, mend, reply: answer };
         if self.calls.try_send(call).is_err() {
             let busy = Refusal::TryAgain("too many checks at once".to_owned());
             // The plugin may have gone.
@@ -127,15 +150,14 @@ impl Checks {
         }
         self.running.spawn(async move {
             let failed = |code, msg| CniAnswer::Failed(CniError::new(code, msg));
-            let answer = match answered.await {
+            let found = match answered.await {
                 Ok(Ok(differences)) if differences.is_empty() => CniAnswer::Attached(promised),
                 Ok(Ok(differences)) => failed(ErrorCode::CHECK_FAILED, differences.join("; ")),
                 Ok(Err(error)) => failed(ErrorCode::KERNEL, error),
                 // Dropping the reply answers "try again later".
-                Err(_) => return,
+                Err(_) => return None,
             };
-            // The plugin may have gone.
-            let _gone = reply.send(answer);
+            Some(Looked { spec, mend, found, reply })
         });
     }
 }

@@ -194,7 +194,7 @@ impl MainLane {
                     // The one who asked may have gone.
                     let _gone = reply.send(self.view(errors));
                 }
-                () = self.checks.ended() => {}
+                Some(looked) = self.checks.ended() => Checks::answer(&self.core, looked),
                 () = tokio::time::sleep_until(due.into()) => {}
             }
             let now = Instant::now();
