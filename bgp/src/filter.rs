@@ -33,7 +33,7 @@ pub(crate) struct Import {
     pub(crate) router_id: BgpId,
     /// Never accepted, nor anything inside them.
     pub(crate) own_blocks: Vec<Prefix>,
-    /// Never a gateway.
+    /// Never a gateway, nor accepted as host routes.
     pub(crate) own_addresses: Vec<IpAddr>,
     /// Never accepted, and where gateways must be; empty: not known.
     pub(crate) connected: Vec<Prefix>,
@@ -73,6 +73,9 @@ impl Import {
         }
         if prefix.is_host() && self.peers.contains(&prefix.addr()) {
             return Err(RejectReason::PeerAddress);
+        }
+        if prefix.is_host() && self.own_addresses.contains(&prefix.addr()) {
+            return Err(RejectReason::OwnAddress);
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ pub enum RejectReason {
     UplinkSubnet,
     /// The prefix is the address of a peer: a peer is never reached over learned routes.
     PeerAddress,
+    /// The prefix is an address of this node.
+    OwnAddress,
     /// The path was reflected by this cluster before (RFC 4456 §8).
     ClusterLoop,
     /// A community forbids to advertise the path to this peer (RFC 1997).
@@ -43,6 +45,7 @@ impl RejectReason {
             Self::OwnBlock => "ownBlock",
             Self::UplinkSubnet => "uplinkSubnet",
             Self::PeerAddress => "peerAddress",
+            Self::OwnAddress => "ownAddress",
             Self::ClusterLoop => "clusterLoop",
             Self::NoExport => "noExport",
             Self::NotPassedOn => "notPassedOn",

@@ -16,6 +16,9 @@ use fabric_tests::{Netns, Port, cable, eventually, lab};
 /// FRR waits before its first advertisement, GoBGP before it dials; two cells share two cores.
 const PATIENCE: Duration = Duration::from_secs(45);
 
+/// Far below the 30 s for which the first synchronisation waits for every peer.
+const WITHDRAWN: Duration = Duration::from_secs(10);
+
 const NODE_ASN: u32 = 4_200_000_111;
 const TOR_ASN: u32 = 65_101;
 
@@ -182,6 +185,49 @@ fn cell(kind: Kind, bgp: Bgp, families: Families, dials: Dials) -> Result<()> {
             ("routes again", seconds(back)),
         ],
     )?;
+    node.stop()
+}
+
+/// After a cold start nothing has to be kept for a peer that was never heard: what another one withdraws goes at once,
+/// long before the wait for the first is over.
+#[test]
+fn a_withdrawal_counts_while_another_peer_was_never_heard() -> Result<()> {
+    if let Some(reason) = fabric_tests::missing(Kind::Bird.programs()) {
+        return fabric_tests::skip(&reason);
+    }
+    let (node_ns, peer_ns) = (Netns::new("node")?, Netns::new("peer")?);
+    cable(
+        &Port::new(&node_ns, "eth0", &["10.0.0.1/24", "fd00::1/64"]),
+        &Port::new(&peer_ns, "eth0", &["10.0.0.2/24", "fd00::2/64"]),
+    )?;
+    let (node_address, peer_address) = Families::V4OverV4.transport();
+    let session = Session::new(peer_address, node_address, NODE_ASN).passive();
+    let config = Config::new(TOR_ASN, "10.0.0.2".parse()?).session(session);
+    let mut peer = peer::start(Kind::Bird, &peer_ns, config)?;
+    let mut node = Routed::new(&node_ns)?;
+    let mut wanted = NodeConfig::new("n1", NODE_ASN);
+    wanted.router_id = "10.0.0.1".to_owned();
+    wanted.uplinks = vec!["eth0".to_owned()];
+    let peer_config = |name: &str, address: String| PeerConfig {
+        name: name.to_owned(),
+        address,
+        asn: TOR_ASN,
+        passive: false,
+        families: vec!["ipv4"],
+    };
+    wanted.peers = vec![
+        peer_config("tor", peer_address.to_string()),
+        peer_config("absent", "10.0.0.3".to_owned()),
+    ];
+    wanted.write(&node)?;
+    node.start()?;
+    peer.originate(prefix(V4.from_peer))?;
+    expect_route(&node_ns, &V4)?;
+    peer.withdraw(prefix(V4.from_peer))?;
+    eventually(WITHDRAWN, "the withdrawal reaches the kernel", || {
+        ensure!(gateways(&node_ns, V4.from_peer).is_err(), "still there");
+        Ok(())
+    })?;
     node.stop()
 }
 

@@ -6,7 +6,7 @@ fn rules() -> Import {
     Import {
         router_id: "10.1.1.11".parse().unwrap(),
         own_blocks: prefixes(&["10.64.1.0/26", "fd00:64:1::/122"]),
-        own_addresses: vec!["10.1.1.11".parse().unwrap()],
+        own_addresses: vec!["10.1.1.11".parse().unwrap(), "192.0.2.9".parse().unwrap()],
         connected: prefixes(&["10.1.1.10/31", "fd00:1::/127"]),
         peers: vec!["192.0.2.1".parse().unwrap()],
     }
@@ -38,6 +38,7 @@ fn ours_and_whatever_is_inside_is_refused() {
         ("10.1.1.11/32", RejectReason::UplinkSubnet),
         ("fd00:1::1/128", RejectReason::UplinkSubnet),
         ("192.0.2.1/32", RejectReason::PeerAddress),
+        ("192.0.2.9/32", RejectReason::OwnAddress),
     ] {
         assert_eq!(rules().check_prefix(prefix.parse().unwrap()), Err(reason), "{prefix}");
     }

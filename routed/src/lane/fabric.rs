@@ -13,7 +13,8 @@ use anyhow::Context as _;
 use bgp::types::Prefix;
 use bgp::{FamilySet, PathSet};
 use reconcile::{
-    Batch, Drift, DriverConfig, Failure, Hints, Mailbox, Outcome, Report, Revision, Target,
+    Batch, Completeness, Drift, DriverConfig, Failure, Hints, Mailbox, Outcome, Report, Revision,
+    Target,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -159,7 +160,8 @@ async fn run(parts: Parts, inlets: Inlets, cancel: CancellationToken) -> anyhow:
         tokio::join!(monitor, refuse(checks, cancel.clone()));
         return Ok(());
     }
-    let _speaker_gone = kept.send(families_kept(&mut local_target, &mut learned_target)?);
+    let families = families_kept(&mut local_target, &mut learned_target)?;
+    let _speaker_gone = kept.send(families);
     let mode = match wants.forwarding {
         Forwarding::Manage => SwitchMode::Manage,
         Forwarding::Require => SwitchMode::Require,
@@ -168,7 +170,7 @@ async fn run(parts: Parts, inlets: Inlets, cancel: CancellationToken) -> anyhow:
     let keep_switches =
         keep_switches(switches, switches_bell, uplinks_seen, problems, cancel.clone());
     let split = split_hints(routes_hints, &handles, cancel.clone());
-    let fib = follow_feed(feed, sources, &handles, cancel.clone());
+    let fib = follow_feed(feed, sources, families.is_empty(), &handles, cancel.clone());
     let links = async {
         // G0: no link before workload interfaces are shut.
         if closed.wait_for(|closed| *closed).await.is_ok() {
@@ -294,9 +296,13 @@ async fn split_hints(hints: Hints<RouteKey>, fabric: &Fabric, cancel: Cancellati
 }
 
 /// Turns best paths into routes, as long as uplinks and addresses allow.
+///
+/// After a cold start there is no route of an earlier run to keep: what is withdrawn goes at once,
+/// also while some peer has not been heard yet.
 async fn follow_feed(
     feed: Mailbox<Prefix, Arc<PathSet>>,
     mut sources: watch::Receiver<Sources>,
+    cold: bool,
     fabric: &Fabric,
     cancel: CancellationToken,
 ) {
@@ -320,7 +326,8 @@ async fn follow_feed(
             let (key, spec) = fib.on_paths(prefix, change.value);
             wishes.publish(key, spec, revision);
         }
-        wishes.set_completeness(changes.completeness);
+        let complete = if cold { Completeness::Complete } else { changes.completeness };
+        wishes.set_completeness(complete);
         // Every arm only waits.
         tokio::select! {
             () = cancel.cancelled() => return,
