@@ -67,6 +67,7 @@ bench: build ## measure beside the incumbents; prints a table, writes target/ben
 	@tests/install-peers.sh bench
 	TMPDIR=/dev/shm ROUTED_BIN=$(TARGET_DIR)/release/routed ROUTED_CNI_BIN=$(PLUGIN) \
 	  $(CARGO) bench -p fabric-tests --bench attach
+	ROUTED_BIN=$(TARGET_DIR)/release/routed $(CARGO) bench -p fabric-tests --bench bgp
 
 fuzz: ## the mutation loop of the BGP codec, 10 million messages
 	ROUTED_FUZZ_MESSAGES=10000000 $(CARGO) test --release -p bgp --test fuzz_wire -- --nocapture

@@ -6,7 +6,7 @@
 set -eu
 
 packages="bird2 frr gobgpd iproute2 nftables iputils-ping tcpdump strace util-linux procps shellcheck"
-[ "${1-}" != bench ] || packages="$packages containernetworking-plugins"
+[ "${1-}" != bench ] || packages="$packages containernetworking-plugins openbgpd"
 missing=""
 for package in $packages; do
   dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' ||

@@ -26,9 +26,9 @@ fn load(bench: &Bench, kind: Kind, universe: &Rc<Universe>) -> Result<Values> {
     let before = rig.device.cpu()?;
     let start = Instant::now();
     let time = rig.transfer((0, 1), &advertise, count)?;
-    let cpu = rig.device.cpu()? - before;
     let first = rig.swarm.clients[1].first.context("no first prefix")? - start;
     rig.settle()?;
+    let cpu = rig.device.cpu()? - before;
     let loaded = rig.device.memory()?;
     let withdrawn = rig.transfer((0, 1), &withdraw, 0)?;
     rig.settle()?;
@@ -82,13 +82,10 @@ fn reflect(bench: &Bench, kind: Kind, clients: u32, each: usize) -> Result<Value
         .map(|number| universe.advertise(rig.author(number), own(number)))
         .collect();
     let (cold, cold_cpu) = everybody(&mut rig, &advertise, total - each)?;
-    rig.settle()?;
     let withdraw: Vec<_> =
         (0..clients as usize).map(|number| universe.withdraw(own(number))).collect();
     everybody(&mut rig, &withdraw, 0)?;
-    rig.settle()?;
     let (warm, warm_cpu) = everybody(&mut rig, &advertise, total - each)?;
-    rig.settle()?;
     let memory = rig.device.memory()?;
     rig.finish()?;
     Ok(vec![
@@ -100,7 +97,8 @@ fn reflect(bench: &Bench, kind: Kind, clients: u32, each: usize) -> Result<Value
     ])
 }
 
-/// Every client sends its buffer; time and CPU until every client holds `count` routes.
+/// Every client sends its buffer: time until every client holds `count` routes, and CPU until the
+/// device has nothing left to do.
 fn everybody(
     rig: &mut Rig<'_>,
     buffers: &[crate::load::Buffer],
@@ -111,6 +109,7 @@ fn everybody(
         rig.swarm.send(number, buffer)?;
     }
     let time = rig.until(start, |all| all.iter().all(|client| client.held.count() == count))?;
+    rig.settle()?;
     Ok((time, rig.device.cpu()? - before))
 }
 
@@ -149,6 +148,7 @@ fn failover(bench: &Bench, kind: Kind, sets: u32) -> Result<Values> {
     let (start, before) = (Instant::now(), rig.device.cpu()?);
     rig.swarm.clients[0].die();
     let time = rig.until(start, |clients| clients[2].held.second() == count)?;
+    rig.settle()?;
     let cpu = rig.device.cpu()? - before;
     let updates = rig.swarm.clients[2].held.updates;
     rig.finish()?;
@@ -188,6 +188,7 @@ pub(crate) fn flap(bench: &Bench, kind: Kind) -> Result<Values> {
     let settled = rig.until(start, |clients| {
         clients[1].held.count() == count && clients[1].held.second() == last
     })?;
+    rig.settle()?;
     let cpu = rig.device.cpu()? - before;
     rig.finish()?;
     Ok(vec![("cpu", ms(cpu)), ("settle", ms(settled))])
