@@ -11,8 +11,6 @@
 //! compares every prefix of every UPDATE with what was sent. Everything also goes to
 //! `target/bench/bgp.json`; `--markdown` prints the table as in `docs/benchmarks.md`.
 
-#[path = "../../bgp/tests/fuzz_wire/alloc.rs"]
-mod alloc;
 #[path = "bgp/args.rs"]
 mod args;
 #[path = "bgp/bench.rs"]

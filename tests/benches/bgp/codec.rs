@@ -8,10 +8,14 @@ use anyhow::{Context, Result, ensure};
 use bgp::types::{Asn, Community, Family, Prefix};
 use bgp::wire::{self, AsPath, Attributes, CodecCtx, Message, NextHop, Nlri};
 
-use crate::alloc::allocated;
 use crate::bench::{Bench, Values};
 use crate::device::Kind;
 use crate::load::{BASE, Universe};
+
+#[path = "../../../bgp/tests/fuzz_wire/alloc.rs"]
+mod alloc;
+
+use alloc::allocated;
 
 const PREFIXES: u32 = 100_000;
 const ROUNDS: u32 = 20;
