@@ -23,12 +23,16 @@ mod codec;
 mod device;
 #[path = "bgp/held.rs"]
 mod held;
+#[path = "bgp/kernel.rs"]
+mod kernel;
 #[path = "bgp/lab.rs"]
 mod lab;
 #[path = "bgp/load.rs"]
 mod load;
 #[path = "bgp/message.rs"]
 mod message;
+#[path = "bgp/netlink.rs"]
+mod netlink;
 #[path = "bgp/proc.rs"]
 mod proc;
 #[path = "bgp/report.rs"]

@@ -17,7 +17,8 @@ use crate::message::{self, HEADER, KEEPALIVE, NOTIFICATION, OPEN, UPDATE};
 const BUFFER: usize = 4 << 20;
 /// An OPEN that is not answered within this time: connect again, as a daemon does.
 const OPEN_SENT: Duration = Duration::from_secs(5);
-const KEEPALIVES: Duration = Duration::from_secs(20);
+/// A third of the shortest hold time that a device offers.
+const KEEPALIVES: Duration = Duration::from_secs(3);
 
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

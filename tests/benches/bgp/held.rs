@@ -10,6 +10,17 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::load::Universe;
 use crate::message::{COMMUNITY, ORIGIN_AS, VARIANT};
 
+/// What the device sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// What other clients sent: the attributes name the set of the prefix.
+    Learned,
+    /// What it originates itself.
+    Originated,
+    /// Nobody looks.
+    Anything,
+}
+
 /// The routes of one session, one octet for each prefix of the universe.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -18,8 +29,7 @@ pub(crate) struct Held {
     external: Option<u32>,
     /// What this client sends itself; a reflector that sends it back is not counted.
     own: Range<usize>,
-    /// The device originates what it sends: the attributes name no set.
-    originated: bool,
+    expected: Expected,
     /// 0: not held; 1, 2: held with the first or second variant of its attributes.
     state: Vec<u8>,
     counts: [usize; 3],
@@ -34,8 +44,8 @@ impl Held {
         let length = universe.len();
         let universe = Rc::clone(universe);
         let (state, counts) = (vec![0; length], [length, 0, 0]);
-        let (own, originated) = (0..0, false);
-        Self { universe, external, own, originated, state, counts, updates: 0, prefixes: 0 }
+        let (own, expected) = (0..0, Expected::Learned);
+        Self { universe, external, own, expected, state, counts, updates: 0, prefixes: 0 }
     }
 
     /// Leaves out of the count what the client itself sends.
@@ -46,7 +56,13 @@ impl Held {
 
     /// Expects prefixes that the device originates.
     pub(crate) fn originated(mut self) -> Self {
-        self.originated = true;
+        self.expected = Expected::Originated;
+        self
+    }
+
+    /// Looks at nothing: this client only sends.
+    pub(crate) fn blind(mut self) -> Self {
+        self.expected = Expected::Anything;
         self
     }
 
@@ -66,6 +82,9 @@ impl Held {
 
     /// Takes in the body of an UPDATE.
     pub(crate) fn update(&mut self, body: &[u8]) -> Result<()> {
+        if self.expected == Expected::Anything {
+            return Ok(());
+        }
         let (withdrawn, rest) = field(body).context("withdrawn routes")?;
         let (attributes, nlri) = field(rest).context("path attributes")?;
         if withdrawn.is_empty() && nlri.is_empty() {
@@ -84,7 +103,7 @@ impl Held {
     fn apply(&mut self, mut octets: &[u8], community: Option<u32>) -> Result<()> {
         let length = self.universe.length;
         let size = 1 + usize::from(length.div_ceil(8));
-        let set = community.filter(|_| !self.originated);
+        let set = community.filter(|_| self.expected == Expected::Learned);
         let set = set.map(|community| community & !(COMMUNITY | VARIANT));
         let to = community.map_or(0, |community| 1 + u8::from(community & VARIANT != 0));
         while let Some((prefix, rest)) = octets.split_at_checked(size) {
@@ -131,7 +150,7 @@ impl Held {
             octets = rest;
         }
         ensure!(matches!(hop, Some([10, 99, ..])), "next hop {hop:?}");
-        if self.originated {
+        if self.expected == Expected::Originated {
             ensure!(origin_as == self.external, "AS {origin_as:?} is the origin");
             return Ok(COMMUNITY);
         }

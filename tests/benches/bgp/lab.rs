@@ -24,7 +24,7 @@ pub(crate) fn client(number: usize) -> Ipv4Addr {
 /// The network of all rows.
 pub(crate) struct Lab {
     pub(crate) device: Netns,
-    _generator: Netns,
+    generator: Netns,
     /// The device's TCP sockets, as its namespace shows them.
     sockets: File,
 }
@@ -55,9 +55,15 @@ impl Lab {
         }
         let sockets = device.enter(|| File::open("/proc/thread-self/net/tcp"))?;
         let sockets = sockets.context("opening the device's list of sockets")?;
-        move_into_link_name_space(generator.fd(), Some(LinkNameSpaceType::Network))
-            .context("entering the generator's namespace")?;
-        Ok(Self { device, _generator: generator, sockets })
+        let lab = Self { device, generator, sockets };
+        lab.reenter()?;
+        Ok(lab)
+    }
+
+    /// Moves the calling thread into the generator's namespace, from that of another network.
+    pub(crate) fn reenter(&self) -> Result<()> {
+        move_into_link_name_space(self.generator.fd(), Some(LinkNameSpaceType::Network))
+            .context("entering the generator's namespace")
     }
 
     /// Whether something listens on the device's BGP port.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
+use socket2::Socket;
 
 use crate::client::{Client, State};
 
@@ -40,6 +41,11 @@ impl Swarm {
     pub(crate) fn new(clients: Vec<Client>) -> Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).context("creating an epoll")?;
         Ok(Self { epoll, clients, scratch: vec![0; SCRATCH], ticked: Instant::now() })
+    }
+
+    /// Wakes up when something else is readable, too.
+    pub(crate) fn watch(&self, other: &Socket) -> Result<()> {
+        Ok(epoll::add(&self.epoll, other, EventData::new_u64(u64::MAX), EventFlags::IN)?)
     }
 
     /// Connects every client; returns how long it took until the last session was up.
@@ -102,7 +108,7 @@ impl Swarm {
             if waited > limit {
                 bail!("not within {limit:?}: {}", self.summary());
             }
-            self.serve(&TICK)?;
+            self.step()?;
         }
     }
 
@@ -114,6 +120,11 @@ impl Swarm {
             self.serve(&Timespec { tv_sec: 0, tv_nsec: nanoseconds.into() })?;
         }
         Ok(())
+    }
+
+    /// Waits for something to be ready, and serves it.
+    pub(crate) fn step(&mut self) -> Result<()> {
+        self.serve(&TICK)
     }
 
     fn serve(&mut self, patience: &Timespec) -> Result<()> {

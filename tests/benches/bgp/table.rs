@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use crate::bench::{Bench, Values};
 use crate::device::Kind;
-use crate::{codec, rows};
+use crate::{codec, kernel, rows};
 
 /// What to reach.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +220,22 @@ pub(crate) const ROWS: &[Row] = &[
             metric("100k", "100k prefixes", "ns", None),
             metric("1m", "1M prefixes", "ns", None),
             metric("growth", "largest by smallest", "×", AtMost(1.5)),
+        ],
+    },
+    Row {
+        name: "kernel-100k",
+        title: "100k prefixes from the session into the kernel, whole daemons",
+        devices: &[Kind::Routed, Kind::Bird, Kind::Frr],
+        runs: 5,
+        transit: false,
+        measure: kernel::kernel,
+        metrics: &[
+            metric("time", "all routes in the kernel", "ms", Times(0.7, BIRD, "time")),
+            metric("floor", "a plain netlink loop beside it", "ms", None),
+            metric("by floor", "by that loop", "×", AtMost(1.3)),
+            metric("cpu", "CPU", "ms", None),
+            metric("peak", "peak memory", "MiB", None),
+            metric("withdraw", "all routes withdrawn", "ms", None),
         ],
     },
     Row {
