@@ -15,6 +15,7 @@ use crate::held::Held;
 use crate::lab::DEVICE_AS;
 use crate::load::Universe;
 use crate::message::Author;
+use crate::proc;
 
 /// One sender, one receiver: all in, all out, all withdrawn.
 fn load(bench: &Bench, kind: Kind, universe: &Rc<Universe>) -> Result<Values> {
@@ -23,9 +24,10 @@ fn load(bench: &Bench, kind: Kind, universe: &Rc<Universe>) -> Result<Values> {
     let advertise = universe.advertise(rig.author(0), 0..count);
     let withdraw = universe.withdraw(0..count);
     rig.warm_up((0, 1), universe)?;
-    let before = rig.device.cpu()?;
+    let (before, generator) = (rig.device.cpu()?, proc::generator());
     let start = Instant::now();
     let time = rig.transfer((0, 1), &advertise, count)?;
+    let generator = proc::generator() - generator;
     let first = rig.swarm.clients[1].first.context("no first prefix")? - start;
     rig.settle()?;
     let cpu = rig.device.cpu()? - before;
@@ -38,6 +40,7 @@ fn load(bench: &Bench, kind: Kind, universe: &Rc<Universe>) -> Result<Values> {
         ("time", ms(time)),
         ("cpu", ms(cpu)),
         ("peak", mib(loaded.peak)),
+        ("generator", ms(generator)),
         ("first", ms(first)),
         ("withdraw", ms(withdrawn)),
         ("after", mib(after.now)),
@@ -85,7 +88,9 @@ fn reflect(bench: &Bench, kind: Kind, clients: u32, each: usize) -> Result<Value
     let withdraw: Vec<_> =
         (0..clients as usize).map(|number| universe.withdraw(own(number))).collect();
     everybody(&mut rig, &withdraw, 0)?;
+    let generator = proc::generator();
     let (warm, warm_cpu) = everybody(&mut rig, &advertise, total - each)?;
+    let generator = proc::generator() - generator;
     let memory = rig.device.memory()?;
     rig.finish()?;
     Ok(vec![
@@ -93,6 +98,7 @@ fn reflect(bench: &Bench, kind: Kind, clients: u32, each: usize) -> Result<Value
         ("warm", ms(warm)),
         ("cold cpu", ms(cold_cpu)),
         ("cpu", ms(warm_cpu)),
+        ("generator", ms(generator)),
         ("peak", mib(memory.peak)),
     ])
 }
