@@ -51,7 +51,7 @@ impl Measured {
     fn verdict(&self, metric: &Metric) -> (String, String) {
         let ours = self.median(Kind::Routed, metric.key);
         match metric.target {
-            Target::None => (String::new(), String::new()),
+            Target::None => (String::new(), self.beside_best(metric.key).unwrap_or_default()),
             Target::AtMost(limit) => {
                 let reached = ours.map_or("", |ours| mark(ours <= limit));
                 (format!("≤ {} {}", number(limit), metric.unit).trim().to_owned(), reached.into())
@@ -59,10 +59,19 @@ impl Measured {
             Target::Times(factor, kind, key) => {
                 let ratio = ours.zip(self.median(kind, key)).map(|(ours, other)| ours / other);
                 let other = if key == metric.key { String::new() } else { format!(" {key}") };
-                let reached = ratio.map(|r| format!("{} {r:.2}×", mark(r <= factor)));
+                let reached = ratio.map(|r| format!("{}, {r:.2}×", mark(r <= factor)));
                 (format!("≤ {factor}× {}{other}", kind.name()), reached.unwrap_or_default())
             }
         }
+    }
+
+    /// Our number by the best of the others.
+    fn beside_best(&self, key: &str) -> Option<String> {
+        let ours = self.median(Kind::Routed, key)?;
+        let others = self.cells.iter().filter(|cell| cell.kind != Kind::Routed);
+        let medians = others.filter_map(|cell| Some((cell.median(key)?, cell.kind)));
+        let (best, kind) = medians.min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+        Some(format!("{:.2}× {}", ours / best, kind.name()))
     }
 
     fn json(&self) -> Value {
@@ -83,13 +92,13 @@ impl Measured {
     }
 
     /// The cells of the lines of this row, without its title.
-    fn lines(&self) -> Vec<Vec<String>> {
+    fn lines(&self, kinds: &[Kind]) -> Vec<Vec<String>> {
         let line = |metric: &Metric| {
             let mut line = vec![metric.title.to_owned()];
-            for kind in Kind::ALL {
-                line.push(match self.median(kind, metric.key) {
+            for kind in kinds {
+                line.push(match self.median(*kind, metric.key) {
                     Some(value) => format!("{} {}", number(value), metric.unit).trim().to_owned(),
-                    None => self.absence(kind),
+                    None => self.absence(*kind),
                 });
             }
             let (target, verdict) = self.verdict(metric);
@@ -113,14 +122,16 @@ impl Measured {
 pub(crate) struct Report {
     measured: Vec<Measured>,
     machine: String,
-    versions: Vec<(Kind, String)>,
+    /// The devices asked for: the columns.
+    kinds: Vec<Kind>,
+    versions: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(args: &Args) -> Self {
-        let used = Kind::ALL.into_iter().filter(|kind| args.includes(*kind));
-        let versions = used.map(|kind| (kind, kind.version())).collect();
-        Self { measured: Vec::new(), machine: machine(), versions }
+        let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| args.includes(*kind)).collect();
+        let versions = kinds.iter().map(|kind| kind.version()).collect();
+        Self { measured: Vec::new(), machine: machine(), kinds, versions }
     }
 
     pub(crate) fn add(&mut self, measured: Measured) {
@@ -130,8 +141,8 @@ impl Report {
     pub(crate) fn print_last(&self) {
         let Some(measured) = self.measured.last() else { return };
         println!("\n{}: {}", measured.row.name, measured.row.title);
-        let mut lines = measured.lines();
-        lines.insert(0, head());
+        let mut lines = measured.lines(&self.kinds);
+        lines.insert(0, self.head());
         let width = |column: usize| {
             lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
         };
@@ -148,11 +159,9 @@ impl Report {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let versions: serde_json::Map<_, _> = self
-            .versions
-            .iter()
-            .map(|(kind, version)| (kind.name().to_owned(), json!(version)))
-            .collect();
+        let versions = self.kinds.iter().zip(&self.versions);
+        let versions: serde_json::Map<_, _> =
+            versions.map(|(kind, version)| (kind.name().to_owned(), json!(version))).collect();
         let rows: Vec<Value> = self.measured.iter().map(Measured::json).collect();
         let text = json!({"machine": self.machine, "versions": versions, "rows": rows});
         let parent = path.parent().context("a file has a directory")?;
@@ -160,30 +169,31 @@ impl Report {
         fs::write(path, format!("{text:#}\n")).with_context(|| format!("{}", path.display()))
     }
 
+    fn head(&self) -> Vec<String> {
+        let mut head = vec!["work".to_owned()];
+        head.extend(self.kinds.iter().map(|kind| kind.name().to_owned()));
+        head.extend(["target".to_owned(), "reached".to_owned()]);
+        head
+    }
+
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("\nMachine: {}. Versions: ", self.machine);
-        let versions = self.versions.iter().map(|(kind, said)| format!("{} {said}", kind.name()));
+        let versions = self.kinds.iter().zip(&self.versions);
+        let versions = versions.map(|(kind, said)| format!("{} {said}", kind.name()));
         text.push_str(&versions.collect::<Vec<_>>().join("; "));
         text.push_str(". Medians; a row runs device by device, again and again.\n\n");
-        let head = head();
+        let head = self.head();
         text.push_str(&format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len())));
         for measured in &self.measured {
             let runs = measured.cells.iter().map(|cell| cell.runs.len()).max().unwrap_or(0);
             let title = format!("**{}** ({runs} runs)", measured.row.title);
             text.push_str(&format!("| {title} |{}\n", " |".repeat(head.len() - 1)));
-            for line in measured.lines() {
+            for line in measured.lines(&self.kinds) {
                 text.push_str(&format!("| {} |\n", line.join(" | ")));
             }
         }
         text
     }
-}
-
-fn head() -> Vec<String> {
-    let mut head = vec!["work".to_owned()];
-    head.extend(Kind::ALL.map(|kind| kind.name().to_owned()));
-    head.extend(["target".to_owned(), "reached".to_owned()]);
-    head
 }
 
 fn mark(reached: bool) -> &'static str {
