@@ -35,8 +35,6 @@ type Error = Box<dyn std::error::Error>;
 struct Settings {
     config: SpeakerConfig,
     control: Option<PathBuf>,
-    /// Peers to which routes of other peers are reflected, by name.
-    reflector_clients: Vec<String>,
     /// Pass on what is learned.
     transit: bool,
 }
@@ -44,11 +42,15 @@ struct Settings {
 impl Settings {
     fn parse(text: &str) -> Result<Self, Error> {
         let config = SpeakerConfig::new(Asn(0), BgpId::from_str("0.0.0.1")?);
-        let mut settings =
-            Self { config, control: None, reflector_clients: Vec::new(), transit: false };
+        let mut settings = Self { config, control: None, transit: false };
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.split('#').next().unwrap_or_default();
             settings.statement(line).map_err(|error| format!("line {number}: {error}"))?;
+        }
+        // Nobody here takes best paths.
+        settings.config.publish = false;
+        for peer in &mut settings.config.peers {
+            peer.transit = settings.transit;
         }
         Ok(settings)
     }
@@ -80,7 +82,7 @@ impl Settings {
         while let Some(word) = words.next() {
             match word {
                 "passive" => peer.passive = true,
-                "rr-client" => self.reflector_clients.push(name.clone()),
+                "rr-client" => peer.route_reflector_client = true,
                 "hold" => {
                     peer.timers.hold_time = Duration::from_secs(value(words)?);
                     peer.timers.keepalive = peer.timers.hold_time / 3;
@@ -102,9 +104,6 @@ fn value<T: FromStr<Err: Display>>(words: &mut SplitWhitespace<'_>) -> Result<T,
 async fn main() -> Result<(), Error> {
     let path = std::env::args_os().nth(1).ok_or("usage: speaker FILE")?;
     let settings = Settings::parse(&std::fs::read_to_string(path)?)?;
-    if settings.transit || !settings.reflector_clients.is_empty() {
-        eprintln!("this speaker does not pass on what it learns: transit and rr-client do nothing");
-    }
     let mut terminate = signal(SignalKind::terminate())?;
     let control = settings.control.map(UnixListener::bind).transpose()?;
     let (handle, requests) = Handle::new();
