@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two tasks of a connection: one cuts messages from the stream, one writes chunks into it.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,8 @@ use crate::wire;
 const BATCH: usize = 16;
 /// Read buffer; more messages than fit are not looked at before the owner took these.
 const BUFFER: usize = 64 * 1024;
+/// Chunks written at once.
+const GATHERED: usize = 32;
 /// How long a closed connection may take to get rid of its last chunks (a NOTIFICATION).
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -86,11 +89,17 @@ pub(super) async fn write(
     closing: CancellationToken,
 ) {
     let run = async {
-        while let Some(chunk) = from.recv().await {
-            let event = match half.write_all(&chunk).await {
-                Ok(()) => PeerEvent::Written { conn, chunks: 1 },
+        let mut chunks = Vec::with_capacity(GATHERED);
+        loop {
+            let count = from.recv_many(&mut chunks, GATHERED).await;
+            if count == 0 {
+                break;
+            }
+            let event = match write_all(&mut half, &chunks).await {
+                Ok(()) => PeerEvent::Written { conn, chunks: count },
                 Err(error) => PeerEvent::Closed { conn, error: error.to_string() },
             };
+            chunks.clear();
             let is_over = matches!(event, PeerEvent::Closed { .. });
             // After `closing` the owner does not know the connection any more.
             if !closing.is_cancelled() && to.send(vec![event]).await.is_err() || is_over {
@@ -108,4 +117,20 @@ pub(super) async fn write(
         () = run => {}
         () = limit => {}
     }
+}
+
+/// Writes chunks with as few system calls as the socket allows.
+async fn write_all(half: &mut OwnedWriteHalf, chunks: &[Bytes]) -> std::io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+    let mut rest = &mut slices[..];
+    // Without this, empty chunks would never end.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        let written = half.write_vectored(rest).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+    }
+    Ok(())
 }

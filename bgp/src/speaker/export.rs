@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use super::core::Speaker;
 use super::group::{ExportKey, Exporter, Group};
@@ -21,17 +23,68 @@ use crate::wire::{self, Nlri};
 const PER_NEWS: usize = 4096;
 /// A chunk of messages is handed out when it has this size.
 const CHUNK: usize = 64 * 1024;
+/// More pieces of a chunk than this are put together for a member: a writer's queue is short.
+const PIECES: usize = 4;
 /// While decisions are being made, their results are gathered so long, so that prefixes with
 /// equal attributes share messages.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Messages for the members of a group.
+/// Messages for the members of a group: shared octets, of which a member is left out where its own
+/// paths are.
 #[derive(Default)]
 struct Chunk {
     octets: Vec<u8>,
-    messages: usize,
-    /// All but this one.
+    parts: Vec<Part>,
+    /// What only one member is told: that it holds nothing of us any more where its own path is
+    /// the best now. Its destinations are in no other message of the chunk.
+    own: FxHashMap<usize, (Vec<u8>, usize)>,
+}
+
+/// Messages that follow each other and go to the same members.
+struct Part {
+    /// All members but this one.
     except: Option<usize>,
+    /// Where they end in the octets.
+    end: usize,
+    messages: usize,
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.octets.len() >= CHUNK || self.own.values().any(|(octets, _)| octets.len() >= CHUNK)
+    }
+
+    /// So many messages were appended for all members but one.
+    fn note(&mut self, except: Option<usize>, messages: usize) {
+        let end = self.octets.len();
+        match self.parts.last_mut() {
+            Some(part) if part.except == except => {
+                part.end = end;
+                part.messages += messages;
+            }
+            _ if messages == 0 => {}
+            _ => self.parts.push(Part { except, end, messages }),
+        }
+    }
+
+    /// What a member is told, as few pieces of `octets` as possible, each with its messages.
+    fn pieces(
+        parts: &[Part],
+        octets: &Bytes,
+        member: usize,
+    ) -> impl Iterator<Item = (Bytes, usize)> {
+        let (mut at, mut rest) = (0, parts.iter().peekable());
+        std::iter::from_fn(move || {
+            while let Some(part) = rest.next_if(|part| part.except == Some(member)) {
+                at = part.end;
+            }
+            let (start, mut messages) = (at, 0);
+            while let Some(part) = rest.next_if(|part| part.except != Some(member)) {
+                (at, messages) = (part.end, messages + part.messages);
+            }
+            (at > start).then(|| (octets.slice(start..at), messages))
+        })
+    }
 }
 
 impl Speaker {
@@ -156,7 +209,7 @@ impl Speaker {
 
     fn export_family(&mut self, group: &mut Group, family: Family, limit: usize) -> usize {
         let (mut chunk, mut left) = (Chunk::default(), limit);
-        while left > 0 && chunk.octets.len() < CHUNK {
+        while left > 0 && !chunk.is_full() {
             let news = {
                 let Self { rib, peers, config, .. } = &*self;
                 let local = local_source(config.router_id);
@@ -168,7 +221,7 @@ impl Speaker {
             let Some(news) = news else { break };
             left = left.saturating_sub(self.tell(group, family, news, &mut chunk).max(1));
         }
-        self.flush(group, &mut chunk);
+        self.hand_out(group, chunk);
         limit - left
     }
 
@@ -180,8 +233,8 @@ impl Speaker {
                 ids.len()
             }
             News::Withdraw(ids) => {
-                self.aim(group, chunk, None);
-                self.withdraw(group, family, &ids, chunk);
+                let messages = self.withdraw(group, family, &ids, &mut chunk.octets);
+                chunk.note(None, messages);
                 ids.iter().for_each(|id| self.rib.release(family, *id));
                 ids.len()
             }
@@ -189,25 +242,20 @@ impl Speaker {
                 let member = source.slot().filter(|slot| group.members.contains(slot));
                 if let Some(slot) = member.filter(|_| !again.is_empty()) {
                     // The peer whose path is now the best holds another one from us.
-                    self.flush(group, chunk);
-                    let mut own = Chunk::default();
-                    self.withdraw(group, family, &again, &mut own);
-                    self.hand_out(&[slot], own);
+                    let (octets, messages) = chunk.own.entry(slot).or_default();
+                    *messages += self.withdraw(group, family, &again, octets);
                 }
-                self.aim(group, chunk, member);
                 let info = Self::source(&self.peers, local_source(self.config.router_id), source);
                 let told = group.key.attrs(self.exporter(), family, &attrs, info).to_wire();
-                let start = chunk.octets.len();
                 let prefixes =
                     ids.iter().filter_map(|id| self.rib.prefix(family, *id)).map(Nlri::from);
                 let codec = &group.key.codec;
                 match wire::encode_reach(codec, family, &told, prefixes, &mut chunk.octets) {
-                    Ok(messages) => chunk.messages += messages,
+                    Ok(messages) => chunk.note(member, messages),
                     Err(error) => {
                         tracing::error!(%error, "cannot advertise");
-                        chunk.octets.truncate(start);
-                        self.aim(group, chunk, None);
-                        self.withdraw(group, family, &again, chunk);
+                        let messages = self.withdraw(group, family, &again, &mut chunk.octets);
+                        chunk.note(None, messages);
                         group.out.get_mut(family).forget(&ids);
                         ids.iter().for_each(|id| self.rib.release(family, *id));
                     }
@@ -217,39 +265,35 @@ impl Speaker {
         }
     }
 
-    fn withdraw(&self, group: &Group, family: Family, ids: &[DestId], chunk: &mut Chunk) {
+    /// Appends withdrawals; how many messages.
+    fn withdraw(&self, group: &Group, family: Family, ids: &[DestId], out: &mut Vec<u8>) -> usize {
         let prefixes = ids.iter().filter_map(|id| self.rib.prefix(family, *id)).map(Nlri::from);
-        match wire::encode_unreach(&group.key.codec, family, prefixes, &mut chunk.octets) {
-            Ok(messages) => chunk.messages += messages,
-            Err(error) => tracing::error!(%error, "cannot withdraw"),
-        }
+        wire::encode_unreach(&group.key.codec, family, prefixes, out).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot withdraw");
+            0
+        })
     }
 
-    /// What follows goes to all but one.
-    fn aim(&mut self, group: &Group, chunk: &mut Chunk, except: Option<usize>) {
-        if chunk.except != except {
-            self.flush(group, chunk);
-            chunk.except = except;
+    fn hand_out(&mut self, group: &Group, chunk: Chunk) {
+        let Chunk { octets, parts, own } = chunk;
+        let octets = Bytes::from(octets);
+        for slot in &group.members {
+            let Some(peer) = self.peers[*slot].as_mut() else { continue };
+            let pieces: SmallVec<[(Bytes, usize); PIECES]> =
+                Chunk::pieces(&parts, &octets, *slot).collect();
+            if pieces.len() <= PIECES {
+                for (piece, messages) in pieces {
+                    peer.session.send_updates(piece, messages, self.now);
+                }
+            } else {
+                let messages = pieces.iter().map(|(_, messages)| messages).sum();
+                let whole = pieces.iter().flat_map(|(piece, _)| piece.iter().copied());
+                peer.session.send_updates(whole.collect(), messages, self.now);
+            }
         }
-    }
-
-    fn flush(&mut self, group: &Group, chunk: &mut Chunk) {
-        let full = std::mem::take(chunk);
-        let except = full.except;
-        let members: smallvec::SmallVec<[usize; 4]> =
-            group.members.iter().copied().filter(|slot| Some(*slot) != except).collect();
-        self.hand_out(&members, full);
-        chunk.except = except;
-    }
-
-    fn hand_out(&mut self, members: &[usize], chunk: Chunk) {
-        if chunk.messages == 0 {
-            return;
-        }
-        let octets = Bytes::from(chunk.octets);
-        for slot in members {
-            if let Some(peer) = self.peers[*slot].as_mut() {
-                peer.session.send_updates(octets.clone(), chunk.messages, self.now);
+        for (slot, (octets, messages)) in own {
+            if let Some(peer) = self.peers[slot].as_mut().filter(|_| messages > 0) {
+                peer.session.send_updates(octets.into(), messages, self.now);
             }
         }
     }
@@ -454,5 +498,45 @@ impl Speaker {
         } else {
             self.groups[index] = Some(group);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(parts: &[(Option<usize>, usize, usize)], member: usize) -> Vec<(String, usize)> {
+        let parts: Vec<Part> =
+            parts.iter().map(|&(except, end, messages)| Part { except, end, messages }).collect();
+        let octets = Bytes::from_static(b"abcdefghij");
+        let text = |piece: Bytes| String::from_utf8(piece.to_vec()).unwrap();
+        Chunk::pieces(&parts, &octets, member).map(|(piece, n)| (text(piece), n)).collect()
+    }
+
+    #[test]
+    fn a_member_gets_everything_but_its_own() {
+        let parts =
+            [(None, 2, 1), (Some(7), 4, 2), (Some(8), 6, 4), (Some(7), 8, 8), (None, 10, 16)];
+        assert_eq!(pieces(&parts, 1), [("abcdefghij".to_owned(), 31)]);
+        assert_eq!(
+            pieces(&parts, 7),
+            [("ab".to_owned(), 1), ("ef".to_owned(), 4), ("ij".to_owned(), 16)]
+        );
+        assert_eq!(pieces(&parts, 8), [("abcd".to_owned(), 3), ("ghij".to_owned(), 24)]);
+        assert_eq!(pieces(&[(Some(7), 10, 3)], 7), []);
+        assert_eq!(pieces(&[], 7), []);
+    }
+
+    #[test]
+    fn neighbouring_messages_for_the_same_members_are_one_part() {
+        let mut chunk = Chunk::default();
+        for (except, octets) in
+            [(None, "ab"), (None, "c"), (Some(1), "d"), (Some(1), "e"), (None, "f")]
+        {
+            chunk.octets.extend_from_slice(octets.as_bytes());
+            chunk.note(except, 1);
+        }
+        let parts: Vec<_> = chunk.parts.iter().map(|p| (p.except, p.end, p.messages)).collect();
+        assert_eq!(parts, [(None, 3, 2), (Some(1), 5, 2), (None, 6, 1)]);
     }
 }
