@@ -10,10 +10,11 @@ pub(crate) const SPDX: &str = "// SPDX-License-Identifier: MIT OR Apache-2.0";
 /// Our crates by folder, and which of ours each may depend on, tests of it included.
 pub(crate) const CRATES: &[(&str, &[&str])] = &[
     ("reconcile", &[]),
+    ("bfd", &[]),
     ("bgp", &["reconcile"]),
     ("policy", &["reconcile"]),
     ("cni-plugin", &[]),
-    ("routed", &["reconcile", "bgp", "policy", "cni-plugin"]),
+    ("routed", &["reconcile", "bfd", "bgp", "policy", "cni-plugin"]),
     ("tests", &["reconcile", "bgp", "policy", "cni-plugin", "routed"]),
     ("examples", &["reconcile", "bgp", "policy", "cni-plugin", "routed", "tests"]),
 ];
@@ -34,6 +35,7 @@ pub(crate) const LAYERS: &[(&str, &[&[&str]])] = &[
             &["run"],
         ],
     ),
+    ("bfd", &[&["packet"], &["session"], &["table"], &["net"]]),
     (
         "bgp",
         &[
@@ -60,7 +62,7 @@ pub(crate) const LAYERS: &[(&str, &[&[&str]])] = &[
             &["config", "ipam", "store"],
             &["derive"],
             &["core"],
-            &["kernel", "source"],
+            &["bfd", "kernel", "source"],
             &["lane"],
             &["server"],
             &["node"],
@@ -124,11 +126,13 @@ pub(crate) const EFFECTS: &[&str] = &[
 pub(crate) const ACTORS: &[&str] = &[
     "reconcile/src/mailbox.rs",
     "reconcile/src/run.rs",
+    "bfd/src/net.rs",
     "bgp/src/handle.rs",
     "bgp/src/net/",
     "policy/src/nft/",
     "routed/src/config/files.rs",
     "routed/src/store.rs",
+    "routed/src/bfd/",
     "routed/src/kernel/",
     "routed/src/source/",
     "routed/src/lane/",
@@ -151,6 +155,7 @@ pub(crate) const CLOCK: &[&str] = &[
     "reconcile/src/run.rs",
     "bgp/src/net/",
     "policy/src/nft/",
+    "routed/src/bfd/process.rs",
     "routed/src/lane/",
     "routed/src/server/",
     "routed/src/node",
@@ -182,6 +187,7 @@ pub(crate) const LOCKS: &[&str] = &["reconcile/src/mailbox.rs", "routed/src/metr
 
 /// Where code may be unsafe, and `libc` may be named.
 pub(crate) const UNSAFE: &[&str] = &[
+    "bfd/src/net.rs",
     "bgp/src/net/sockopt.rs",
     "routed/src/kernel/",
     // Counting allocators.
@@ -197,6 +203,7 @@ pub(crate) const UNSAFE_ATTRIBUTES: &[(&str, &str)] = &[
     ("policy/src/lib.rs", "#![forbid(unsafe_code)]"),
     ("cni-plugin/src/lib.rs", "#![forbid(unsafe_code)]"),
     ("cni-plugin/src/main.rs", "#![forbid(unsafe_code)]"),
+    ("bfd/src/lib.rs", "#![deny(unsafe_code)]"),
     ("bgp/src/lib.rs", "#![deny(unsafe_code)]"),
     ("routed/src/lib.rs", "#![deny(unsafe_code)]"),
     ("routed/src/main.rs", "#![forbid(unsafe_code)]"),
