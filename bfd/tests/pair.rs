@@ -144,8 +144,8 @@ fn a_session_comes_up_and_settles_at_the_slower_of_both_paces() {
     assert_eq!(pair.sides[1].detection_time(), ms(900));
     let before = pair.sent;
     pair.run(Duration::from_secs(30));
-    for side in 0..2 {
-        let sent = pair.sent[side] - before[side];
+    for (after, before) in pair.sent.into_iter().zip(before) {
+        let sent = after - before;
         assert!((100..=134).contains(&sent), "{sent} packets in 30 s at 225 to 300 ms");
     }
     assert_eq!(pair.failures(), [0, 0]);

@@ -5,6 +5,7 @@
 //! paths, out), so neither side can ever be made to wait by the other; questions and commands
 //! are bounded requests with one answer each.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use reconcile::{Completeness, Mailbox, Revision};
@@ -120,6 +121,14 @@ impl Handle {
         self.ask(|reply| Request::Stats { reply }).await
     }
 
+    /// BFD saw the path to a peer fail: ends its session at once; true when there was one.
+    ///
+    /// # Errors
+    /// If the speaker is not running.
+    pub async fn bfd_down(&self, peer: IpAddr) -> Result<bool, Stopped> {
+        self.ask(|reply| Request::BfdDown { peer, reply }).await
+    }
+
     /// Ends all sessions as `kind` says and then the speaker; answers when both are done.
     ///
     /// # Errors
@@ -174,6 +183,7 @@ pub(crate) enum Request {
     Rib { query: RibQuery, reply: Reply<Vec<RibRoute>> },
     Why { prefix: Prefix, reply: Reply<Vec<WhyStep>> },
     Stats { reply: Reply<Stats> },
+    BfdDown { peer: IpAddr, reply: Reply<bool> },
     Shutdown { kind: Shutdown, reply: Reply<()> },
 }
 

@@ -247,6 +247,7 @@ impl Driver {
             Request::Rib { query, reply } => reply.send(self.speaker.rib(&query)),
             Request::Why { prefix, reply } => reply.send(self.speaker.why(prefix)),
             Request::Stats { reply } => reply.send(self.speaker.stats()),
+            Request::BfdDown { peer, reply } => reply.send(self.speaker.bfd_down(peer, now)),
             Request::Shutdown { kind, reply } => return Err(End::Requested(kind, reply)),
         }
         Ok(())

@@ -214,6 +214,16 @@ impl Session {
         self.note("internalError", now);
     }
 
+    /// The path failed (RFC 5882 §4.2): an Established connection ends at once; an attempt at one
+    /// goes on, for it needs no judge but TCP. False when there was nothing to end.
+    pub(crate) fn path_failed(&mut self, now: Instant) -> bool {
+        let Some(id) = self.established().map(|conn| conn.id) else { return false };
+        let cease = Notification::new(NotificationCode::BFD_DOWN);
+        self.fail(id, Failure::local(DownReason::BfdDown, cease), now);
+        self.note("bfdDown", now);
+        true
+    }
+
     /// `count` chunks were written.
     pub(crate) fn written(&mut self, id: ConnId, count: usize, now: Instant) {
         let send_hold = self.config.timers.send_hold;

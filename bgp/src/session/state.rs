@@ -64,6 +64,8 @@ pub enum DownReason {
     UnexpectedMessage,
     /// The peer restarted and opened a new connection beside the old one (RFC 4724 §4.2).
     PeerRestarted,
+    /// BFD saw the path fail (RFC 9384).
+    BfdDown,
     /// The decoder failed; the session was sacrificed for the others.
     InternalError,
     /// Our configuration of this peer changed.
@@ -90,6 +92,7 @@ impl DownReason {
             Self::MalformedMessage => "malformedMessage",
             Self::UnexpectedMessage => "unexpectedMessage",
             Self::PeerRestarted => "peerRestarted",
+            Self::BfdDown => "bfdDown",
             Self::InternalError => "internalError",
             Self::ConfigChanged => "configChanged",
             Self::PeerRemoved => "peerRemoved",

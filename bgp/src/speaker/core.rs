@@ -351,6 +351,10 @@ impl Speaker {
         self.peers.iter().position(is)
     }
 
+    pub(super) fn slot_by_address(&self, peer: IpAddr) -> Option<usize> {
+        self.by_address.get(&peer.to_canonical()).copied()
+    }
+
     fn answer_refreshes(&mut self, slot: usize, now: Instant) {
         for family in Family::ALL {
             let Some(peer) = self.peers[slot].as_mut() else { return };

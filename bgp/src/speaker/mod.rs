@@ -19,6 +19,7 @@ mod group;
 mod import;
 mod io;
 mod originate;
+mod path;
 mod peer;
 mod query;
 mod restart;
