@@ -12,6 +12,7 @@
 
 pub mod address;
 pub mod advert;
+pub mod bfd;
 mod desired;
 pub mod endpoint;
 pub mod gate;

@@ -3,10 +3,11 @@
 //!
 //! Everything that decides is a pure state machine (configuration, allocator, derivation, core);
 //! everything that acts is a reconciler target or a driver on its own lane. Layers, an edge only
-//! downwards: `model → {config, ipam, store} → derive → core → {kernel, source} → lane → server →
+//! downwards: `model → {config, ipam, store} → derive → core → {bfd, kernel, source} → lane → server →
 //! node → cli → main`.
 #![deny(unsafe_code)]
 
+pub mod bfd;
 pub mod cli;
 pub mod config;
 pub mod core;

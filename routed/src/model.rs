@@ -2,6 +2,7 @@
 //! Plain data shared by every layer above: identities, records, and the values that travel to the
 //! kernel lanes. The lowest layer; nothing here reads a clock, a file or a socket.
 
+mod bfd;
 mod block;
 mod count;
 mod id;
@@ -10,6 +11,7 @@ mod route;
 mod uplink;
 mod workload;
 
+pub use bfd::{BfdSpec, BfdState, BfdTimers};
 pub use block::Block;
 pub(crate) use count::count;
 pub(crate) use id::is_interface_name;

@@ -12,6 +12,7 @@
 //!  best paths                             bgp → fabric           one per prefix   the latest value stays
 //!  checks                                 main → fabric          64               CHECK answers "try again later"
 //!  configuration, uplinks, sources        watch                  1                the latest value stays
+//!  bfd sessions, bfd states               main → bgp → main      1                the latest value stays
 //! ```
 //!
 //! Order at the start: lock, records, sockets (plugins wait instead of failing), configuration, lanes. The policy lane
@@ -101,6 +102,9 @@ async fn daemon(options: &Options) -> Result<()> {
     let (speaker, speaker_seen) = watch::channel(None);
     let (sources, sources_seen) = watch::channel(Sources::default());
     let (config, config_seen) = watch::channel(State::default());
+    let (bfd, bfd_wanted) = watch::channel(Vec::new());
+    let (bfd_parts, bfd_seen) =
+        lane::bfd::new(options.run_dir.join(crate::bfd::SOCKET), bfd_wanted);
     let (view, views) = mpsc::channel(VIEWS);
     let (call, calls) = mpsc::channel(CALLS);
 
@@ -116,6 +120,7 @@ async fn daemon(options: &Options) -> Result<()> {
         learned_routes: fabric.learned.clone(),
         policy: policy.answers.clone(),
         problems: fabric.problems.clone(),
+        bfd: bfd_seen,
     };
     let admin = AdminServer::bind(&options.run_dir.join("routed.sock"))?;
     tasks.spawn(watched(admin.run(answers, cancel.clone()), cancel.clone()));
@@ -138,6 +143,7 @@ async fn daemon(options: &Options) -> Result<()> {
             remotes: policy.remotes.clone(),
             policies: policy.policies.clone(),
             offers: Offers::new(fabric.handover.clone()),
+            bfd,
         },
         fabric.checks.clone(),
         speaker,
@@ -169,6 +175,7 @@ async fn daemon(options: &Options) -> Result<()> {
             kept: kept_seen,
             withdrawals,
             adverts: reports.adverts,
+            bfd: bfd_parts,
         },
         bgp: bgp.clone(),
     };

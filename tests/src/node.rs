@@ -41,6 +41,8 @@ pub struct PeerConfig {
     pub passive: bool,
     /// `ipv4`, `ipv6` or both.
     pub families: Vec<&'static str>,
+    /// Milliseconds between BFD packets, of which three may be missing.
+    pub bfd: Option<u32>,
 }
 
 impl NodeConfig {
@@ -92,12 +94,13 @@ impl NodeConfig {
                 "---\napiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {{ name: {0} }}\n\
                  spec: {{ peerIP: \"{1}\", asNumber: {2} }}\n\
                  ---\napiVersion: routed.dev/v1\nkind: BGPPeerProfile\nmetadata: {{ name: {0} }}\n\
-                 spec: {{ peers: [{0}], passive: {3}, families: [{4}], timers: {{ holdTime: 9s, keepalive: 3s }} }}\n",
+                 spec: {{ peers: [{0}], passive: {3}, families: [{4}], timers: {{ holdTime: 9s, keepalive: 3s }}{5} }}\n",
                 peer.name,
                 peer.address,
                 peer.asn,
                 peer.passive,
-                peer.families.join(", ")
+                peer.families.join(", "),
+                peer.bfd.map(|ms| format!(", bfd: {{ interval: {ms}ms }}")).unwrap_or_default()
             );
         }
         text

@@ -255,6 +255,7 @@ fn node_at(tor: &Netns, index: u8, blocks: &[&str]) -> Result<(Netns, Routed)> {
         asn: TOR_ASN,
         passive: false,
         families: vec!["ipv4", "ipv6"],
+        bfd: None,
     }];
     wanted.write(&node)?;
     node.configure("policies/b.yaml", POLICY)?;

@@ -15,7 +15,7 @@ impl Speaker {
     pub fn bfd_down(&mut self, peer: IpAddr, now: Instant) -> bool {
         let Some(slot) = self.slot_by_address(peer) else { return false };
         let ended = self.peers[slot].as_mut().is_some_and(|peer| peer.session.path_failed(now));
-        self.settle(slot, now);
+        self.settle(slot);
         ended
     }
 }

@@ -4,6 +4,7 @@
 //! Exit codes: 0 ok · 1 negative answer · 2 usage · 3 daemon not reachable · 4 no such object · 5 permission denied ·
 //! 6 timeout · 70 bug.
 
+mod bfd;
 mod bgp;
 mod bug;
 mod context;
@@ -49,6 +50,8 @@ struct Cli {
 enum Noun {
     /// Run the node daemon
     Run(run::RunArgs),
+    /// Run the process that watches the paths to peers (BFD)
+    Bfd(bfd::BfdArgs),
     /// State of this node on one screen
     Status(status::StatusArgs),
     /// BGP sessions and paths
@@ -110,6 +113,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
     let globals = &cli.globals;
     match cli.noun {
         Noun::Run(args) => run::run(globals, &args),
+        Noun::Bfd(args) => bfd::run(&args).map_err(CliError::from),
         Noun::Status(args) => status::run(globals, &args),
         Noun::Bgp(verb) => bgp::run(globals, &verb),
         Noun::Routes(args) => routes::run(globals, &args),

@@ -231,7 +231,9 @@ fn peers(documents: &Documents, node: &str, labels: &Labels, problems: &Problems
             problems.push(error.value(address.to_string()));
         }
         let use_node_address = document.spec.use_node_address;
-        peers.entry(name).or_insert((Peer { speaker, use_node_address }, &document.place));
+        let bfd = profile.and_then(|profile| profile.bfd);
+        let peer = Peer { speaker, use_node_address, bfd };
+        peers.entry(name).or_insert((peer, &document.place));
     }
     peers.into_values().map(|(peer, _)| peer).collect()
 }

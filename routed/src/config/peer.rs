@@ -12,6 +12,7 @@ use super::error::Place;
 use super::node::read_asn;
 use super::pool::read_selector;
 use super::read::{At, Field, Fields, NOT_YET};
+use crate::model::BfdTimers;
 
 /// What a `BGPConfiguration` says.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ pub(super) struct RawProfile {
     local_address: Option<IpAddr>,
     multihop: Option<u8>,
     graceful_restart: GracefulRestart,
+    pub(super) bfd: Option<BfdTimers>,
 }
 
 const BGP_CONFIGURATION: Fields = Fields {
@@ -106,6 +108,7 @@ const PROFILE: Fields = Fields {
         "localAddress",
         "ebgpMultihop",
         "gracefulRestart",
+        "bfd",
     ],
     refused: &[
         "interfaces",
@@ -117,7 +120,6 @@ const PROFILE: Fields = Fields {
         "addPaths",
         "routeReflectorClient",
         "sendCommunity",
-        "bfd",
         "prefixLimit",
         "advertise",
         "labels",
@@ -129,6 +131,11 @@ const TIMERS: Fields = Fields {
     refused: &[],
     ignored: &[],
 };
+const BFD: Fields =
+    Fields { known: &["enabled", "interval", "multiplier"], refused: &[], ignored: &[] };
+/// Time between BFD packets: faster than this is for hardware, slower is what the hold time does.
+const BFD_INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_secs(10);
 const RESTART: Fields =
     Fields { known: &["enabled", "restartTime"], refused: &["longLived"], ignored: &[] };
 
@@ -199,6 +206,7 @@ pub(super) fn read_profile(spec: &Field<'_>) -> Option<RawProfile> {
         local_address: spec.get("localAddress").and_then(|field| field.parse("an IP address")),
         multihop: spec.get("ebgpMultihop").and_then(|field| field.integer(1..=255)),
         graceful_restart: restart.unwrap_or_default(),
+        bfd: spec.get("bfd").and_then(|field| read_bfd(&field)),
     })
 }
 
@@ -306,6 +314,27 @@ fn read_restart(field: &Field<'_>) -> GracefulRestart {
         restart.restart_time = time;
     }
     restart
+}
+
+/// The timers unless it is switched off.
+fn read_bfd(field: &Field<'_>) -> Option<BfdTimers> {
+    let object = field.object(BFD)?;
+    let mut timers = BfdTimers::default();
+    if let Some(interval) = object.get("interval").and_then(|field| read_bfd_interval(&field)) {
+        timers.interval = interval;
+    }
+    let multiplier = object.get("multiplier").and_then(|field| field.integer(1..=255));
+    timers.multiplier = multiplier.unwrap_or(timers.multiplier);
+    let enabled = object.get("enabled").and_then(|field| field.boolean());
+    enabled.unwrap_or(true).then_some(timers)
+}
+
+fn read_bfd_interval(field: &Field<'_>) -> Option<Duration> {
+    let interval = field.duration()?;
+    if !BFD_INTERVALS.contains(&interval) {
+        return field.expected("a duration from 50ms to 10s");
+    }
+    Some(interval)
 }
 
 /// RFC 4724 §3: twelve bits of whole seconds.

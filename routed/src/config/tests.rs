@@ -210,6 +210,7 @@ fn a_typo_in_any_kind_names_the_place_and_what_was_meant() {
         ("fabric/bgp.yaml", "peerIP", "peerIp"),
         ("fabric/bgp.yaml", "connectRetry", "conectRetry"),
         ("fabric/bgp.yaml", "[ipv4]", "[ipv5]"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: { intervall: 100ms }\n  passive"),
         ("policies/shop.yaml", "selector", "selektor"),
         ("policies/shop.yaml", "Ingress", "Ingres"),
         ("workloads.d/remote.yaml", "addresses", "adresses"),
@@ -247,6 +248,11 @@ fn a_value_that_cannot_be_is_refused_with_its_place() {
         ("fabric/bgp.yaml", "keepaliveTime: 2s", "keepaliveTime: 2"),
         ("fabric/bgp.yaml", "holdTime: 30s", "holdTime: 2s"),
         ("fabric/bgp.yaml", "restartTime: 60s", "restartTime: 2h"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: { interval: 49ms }\n  passive"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: { interval: 11s }\n  passive"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: { interval: 100 }\n  passive"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: { multiplier: 0 }\n  passive"),
+        ("fabric/bgp.yaml", "  passive", "  bfd: true\n  passive"),
         ("fabric/bgp.yaml", "node: r1n1", "node: r1n1, nodeSelector: all()"),
         ("fabric/bgp.yaml", "name: default", "name: node.r1n1"),
         ("workloads.d/remote.yaml", "10.64.2.9", "10.64.2.0/24"),
@@ -274,7 +280,6 @@ fn a_feature_that_is_not_built_is_refused_by_name() {
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, filters: [f]"),
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, nextHopMode: Auto"),
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, password: {}"),
-        ("fabric/bgp.yaml", "  passive", "  bfd: { enabled: true }\n  passive"),
         ("fabric/bgp.yaml", "  passive", "  prefixLimit: {}\n  passive"),
         ("fabric/bgp.yaml", "restartTime: 60s", "longLived: 0s"),
         ("fabric/bgp.yaml", "kind: BGPPeerProfile", "kind: BGPFilter"),
@@ -282,6 +287,20 @@ fn a_feature_that_is_not_built_is_refused_by_name() {
     ];
     let shown: Vec<_> = refused.iter().map(|(file, from, to)| errors(file, from, to)).collect();
     insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn bfd_is_off_unless_asked_for_and_has_defaults() {
+    let timers = |text: &str| {
+        let line = format!("  {text}\n  passive");
+        let config = with("fabric/bgp.yaml", "  passive", &line).expect("a good configuration");
+        let tor = config.peers.into_iter().find(|peer| peer.speaker.name == "tor1a");
+        tor.expect("the peer").bfd.map(|bfd| (bfd.interval.as_millis(), bfd.multiplier))
+    };
+    assert_eq!(timers("# nothing"), None);
+    assert_eq!(timers("bfd: {}"), Some((300, 3)));
+    assert_eq!(timers("bfd: { enabled: true, interval: 50ms, multiplier: 255 }"), Some((50, 255)));
+    assert_eq!(timers("bfd: { enabled: false, interval: 50ms }"), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bgp::types::{Asn, BgpId, Prefix};
 use policy::model::{EndpointKey, Labels, Policy, PolicyId};
 
-use crate::model::Block;
+use crate::model::{BfdTimers, Block};
 
 /// Everything that the files of a configuration directory say to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub struct Peer {
     pub speaker: bgp::PeerConfig,
     /// Sessions start from the node's own address.
     pub use_node_address: bool,
+    /// The path to it is watched.
+    pub bfd: Option<BfdTimers>,
 }
 
 /// An address pool.

@@ -15,7 +15,9 @@ use super::work::{Dirty, RecordWork, Table};
 use crate::config::Config;
 use crate::derive::{self, Desired, Inputs, Live, Next, Phase, Status};
 use crate::ipam::{COOL_DOWN, Ipam};
-use crate::model::{GATEWAY_V4, GATEWAY_V6, LinkKey, Stage, Uplinks, Workload, WorkloadId};
+use crate::model::{
+    BfdSpec, GATEWAY_V4, GATEWAY_V6, LinkKey, Stage, Uplinks, Workload, WorkloadId,
+};
 use crate::store::{Loaded, Quarantined};
 
 /// Times by which the core decides.
@@ -200,6 +202,11 @@ impl Core {
     /// Says what is missing.
     pub fn speaker_config(&self) -> Result<SpeakerConfig, derive::speaker::NotReady> {
         derive::speaker::derive(&self.inputs)
+    }
+
+    /// The wanted BFD sessions as of now.
+    pub fn bfd_sessions(&self) -> Vec<BfdSpec> {
+        derive::bfd::derive(&self.inputs)
     }
 
     /// The preferred source of the node's routes of a family.

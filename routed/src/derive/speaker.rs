@@ -81,8 +81,8 @@ fn connected(config: &Config, uplinks: &Uplinks) -> Vec<Prefix> {
 
 /// Fills in the next hop of the family that the session itself does not run over, and the address
 /// that sessions start from.
-fn complete(peer: &Peer, config: &Config, uplinks: &Uplinks) -> PeerConfig {
-    let Peer { speaker: mut peer, use_node_address } = peer.clone();
+pub(super) fn complete(peer: &Peer, config: &Config, uplinks: &Uplinks) -> PeerConfig {
+    let Peer { speaker: mut peer, use_node_address, .. } = peer.clone();
     peer.transit = config.node.transit;
     if use_node_address && peer.local_address.is_none() {
         let v4 = peer.address.is_ipv4();
@@ -119,6 +119,10 @@ fn next_hop(
     own.filter(on_uplink).or_else(|| address::first(&facing?.addresses, family)).or(own)
 }
 
-fn facing<'a>(config: &'a Config, uplinks: &'a Uplinks, peer: IpAddr) -> Option<&'a Uplink> {
+pub(super) fn facing<'a>(
+    config: &'a Config,
+    uplinks: &'a Uplinks,
+    peer: IpAddr,
+) -> Option<&'a Uplink> {
     address::selected(config, uplinks).find(|uplink| address::reaches(uplink, peer))
 }

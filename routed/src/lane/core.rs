@@ -25,7 +25,9 @@ use crate::core::{
 use crate::derive::speaker::NotReady;
 use crate::ipam::BlockUsage;
 use crate::kernel::{ContainerHandles, Handover};
-use crate::model::{LinkKey, LinkSpec, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId};
+use crate::model::{
+    BfdSpec, LinkKey, LinkSpec, RouteKey, RouteSpec, Uplinks, Workload, WorkloadId,
+};
 use crate::source::State;
 use crate::store::{Store, StoreError};
 
@@ -65,6 +67,7 @@ pub(crate) struct Outlets {
     pub(crate) remotes: Mailbox<EndpointKey, RemoteEndpoint>,
     pub(crate) policies: Mailbox<PolicyId, Arc<Policy>>,
     pub(crate) offers: Offers,
+    pub(crate) bfd: watch::Sender<Vec<BfdSpec>>,
 }
 
 /// Handles of containers whose link was not published yet: the lane of the links would take them for those of the link
@@ -257,6 +260,12 @@ impl MainLane {
         }
         let speaker = self.core.speaker_config().ok();
         self.speaker.send_if_modified(|told| replace_if_new(told, speaker));
+        let bfd = self.core.bfd_sessions();
+        self.out.bfd.send_if_modified(|told| {
+            let is_new = *told != bfd;
+            *told = bfd;
+            is_new
+        });
         let sources = Sources {
             v4: self.core.own_address(bgp::types::Family::Ipv4Unicast),
             v6: self.core.own_address(bgp::types::Family::Ipv6Unicast),

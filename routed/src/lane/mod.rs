@@ -5,6 +5,7 @@
 //! `speaker` speaks BGP. A lane that ends by itself or panics takes the process with it: the supervisor starts a new one,
 //! and the kernel keeps forwarding meanwhile.
 
+pub(crate) mod bfd;
 mod call;
 mod check;
 pub(crate) mod core;

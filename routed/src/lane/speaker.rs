@@ -11,6 +11,8 @@ use reconcile::{Mailbox, Outcome, Report};
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::bfd;
+
 /// Pause before a speaker that could not listen is started again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -26,6 +28,8 @@ pub(crate) struct Inlets {
     pub(crate) withdrawals: Mailbox<Prefix, ()>,
     /// Where that is reported.
     pub(crate) adverts: Mailbox<Prefix, Report<Prefix>>,
+    /// The daemon's side of BFD.
+    pub(crate) bfd: bfd::Parts,
 }
 
 /// Starts the lane.
@@ -41,7 +45,7 @@ pub(crate) fn start(
 }
 
 async fn run(handle: Handle, inlets: Inlets, cancel: CancellationToken) {
-    let Inlets { requests, mut config, kept, withdrawals, adverts } = inlets;
+    let Inlets { requests, mut config, kept, withdrawals, adverts, bfd } = inlets;
     let Some(first) = first_config(&mut config, &cancel).await else { return };
     let kept = tokio::select! {
         () = cancel.cancelled() => return,
@@ -55,13 +59,14 @@ async fn run(handle: Handle, inlets: Inlets, cancel: CancellationToken) {
     let speaker = bgp::net::run(first.clone(), start, requests, stop.clone());
     let follow = follow(handle.clone(), first, config, cancel.clone());
     let withdrawn = report_withdrawals(handle.clone(), withdrawals, adverts, cancel.clone());
+    let watch_paths = bfd::run(handle.clone(), bfd, cancel.clone());
     let shutdown = async {
         cancel.cancelled().await;
         // A speaker that has ended already needs no telling.
         let _ended = handle.shutdown(Shutdown::GracefulRestart).await;
         stop.cancel();
     };
-    let (ended, (), (), ()) = tokio::join!(speaker, follow, withdrawn, shutdown);
+    let (ended, (), (), (), ()) = tokio::join!(speaker, follow, withdrawn, watch_paths, shutdown);
     if let Err(error) = ended {
         tracing::error!(error = &error as &dyn std::error::Error, "the speaker ended");
     }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{bgp as speaker, policy as policies};
 use crate::core::WorkloadState;
+use crate::lane::bfd::Seen;
 use crate::lane::core::View;
 use crate::lane::policy::Answers as PolicyAnswers;
 use crate::lane::reconciler::{Entry, Handle as TableHandle};
@@ -28,6 +29,8 @@ pub(super) struct Answers {
     pub(super) policy: PolicyAnswers,
     /// What the fabric lane found wrong with the node.
     pub(super) problems: watch::Receiver<Vec<String>>,
+    /// What is known about BFD sessions.
+    pub(super) bfd: watch::Receiver<Seen>,
 }
 
 fn gone<E>(_: E) -> ApiError {
@@ -126,6 +129,7 @@ impl AdminApi for Answers {
             status.router_id = speaker.router_id.to_string();
         }
         judge(&mut status, &view, &peers, &lag);
+        status.reasons.extend(bfd_problems(&peers, &self.bfd.borrow()));
         status.reasons.extend(self.problems.borrow().iter().cloned());
         status.degraded = !status.reasons.is_empty();
         Ok(status)
@@ -134,7 +138,9 @@ impl AdminApi for Answers {
     async fn bgp_peers(&self) -> Result<Vec<api::BgpPeer>, ApiError> {
         let view = self.view().await?;
         let clock = Self::clock();
-        Ok(self.peers(&view).await.iter().map(|peer| speaker::peer(peer, clock)).collect())
+        let peers = self.peers(&view).await;
+        let bfd = self.bfd.borrow();
+        Ok(peers.iter().map(|peer| speaker::peer(peer, &bfd, clock)).collect())
     }
 
     async fn bgp_routes(&self, query: RouteQuery) -> Result<Vec<api::BgpRoute>, ApiError> {
@@ -326,6 +332,17 @@ impl Lag {
         }
         reasons
     }
+}
+
+/// Peers whose path nobody watches although somebody should.
+fn bfd_problems(peers: &[bgp::PeerStatus], seen: &Seen) -> Vec<String> {
+    let state = |peer: &bgp::PeerStatus| {
+        let state = seen.get(&peer.address)?.as_ref();
+        Some(state.map_or_else(|| "noProcess".to_owned(), |state| state.state.clone()))
+    };
+    let watched = peers.iter().filter_map(|peer| Some((peer, state(peer)?)));
+    let bad = watched.filter(|(_, state)| state != "up");
+    bad.map(|(peer, state)| format!("peer {}: bfd {state}", peer.name)).collect()
 }
 
 fn block_use(b: &crate::ipam::BlockUsage) -> api::BlockUse {

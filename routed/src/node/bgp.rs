@@ -7,6 +7,8 @@ use bgp::types::Family;
 use bgp::wire::SegmentKind;
 use bgp::{AttrSet, MessageCounts, PeerStatus, RibRoute, WhyStep};
 
+use crate::lane::bfd::Seen;
+use crate::model::BfdState;
 use crate::server::api;
 
 /// One reading of both clocks: turns instants into times of day.
@@ -40,7 +42,7 @@ pub(super) fn family_name(family: Family) -> &'static str {
 }
 
 /// A session, for `bgp peers`.
-pub(super) fn peer(status: &PeerStatus, clock: Clock) -> api::BgpPeer {
+pub(super) fn peer(status: &PeerStatus, seen: &Seen, clock: Clock) -> api::BgpPeer {
     let families = status.families.iter().map(|f| api::BgpPeerFamily {
         family: family_name(f.family).to_owned(),
         received: count(f.received),
@@ -82,11 +84,27 @@ pub(super) fn peer(status: &PeerStatus, clock: Clock) -> api::BgpPeer {
             stale_paths: 0,
             expires_seconds: None,
         },
+        bfd: seen.get(&status.address).map(|state| bfd(state.as_ref())),
         messages: api::BgpMessages {
             received: messages(status.received),
             sent: messages(status.sent),
         },
         queues: api::BgpQueues { out: count(status.queued) },
+    }
+}
+
+fn bfd(state: Option<&BfdState>) -> api::BgpBfd {
+    api::BgpBfd {
+        state: state.map_or("noProcess", |state| &state.state).to_owned(),
+        diag: state.map(|state| state.diag.clone()),
+        remote_state: state.map(|state| state.remote_state.clone()),
+        failures: state.map_or(0, |state| state.failures),
+        detection_milliseconds: state.map(|state| state.detection_micros / 1000),
+        packets: api::BgpBfdPackets {
+            received: state.map_or(0, |state| state.received),
+            sent: state.map_or(0, |state| state.sent),
+        },
+        error: state.and_then(|state| state.error.clone()),
     }
 }
 

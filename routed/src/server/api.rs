@@ -204,6 +204,9 @@ pub struct BgpPeer {
     pub timers: BgpTimers,
     /// Graceful restart.
     pub graceful_restart: BgpGracefulRestart,
+    /// BFD, for a peer that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bfd: Option<BgpBfd>,
     /// Message counters since the start.
     pub messages: BgpMessages,
     /// Queues.
@@ -266,6 +269,36 @@ pub struct BgpGracefulRestart {
     pub stale_paths: u64,
     /// Seconds until they go.
     pub expires_seconds: Option<u64>,
+}
+
+/// BFD of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BgpBfd {
+    /// `up`, `init`, `down`, `adminDown`, or `noProcess` where `routed bfd` does not run.
+    pub state: String,
+    /// Why the state last changed.
+    pub diag: Option<String>,
+    /// The peer's state, as it says.
+    pub remote_state: Option<String>,
+    /// How often the path failed since the BFD session began.
+    pub failures: u64,
+    /// Milliseconds of silence after which the path counts as dead.
+    pub detection_milliseconds: Option<u64>,
+    /// Packets, at most ten seconds old.
+    pub packets: BgpBfdPackets,
+    /// Why packets cannot be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Packets of a BFD session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BgpBfdPackets {
+    /// From the peer.
+    pub received: u64,
+    /// To the peer.
+    pub sent: u64,
 }
 
 /// Messages of a session.

@@ -113,6 +113,18 @@ impl Peer for Bird {
         Ok(states.next().unwrap_or_else(|| "down".to_owned()))
     }
 
+    fn bfd(&self, remote: IpAddr) -> Result<(String, u64)> {
+        let answer = self.control.ask(&["show", "bfd", "sessions"])?;
+        let remote = remote.to_string();
+        // IP address, interface, state, since, interval, timeout.
+        let mut lines = answer.lines().map(str::split_whitespace);
+        let line = lines.find(|words| words.clone().next() == Some(&remote));
+        let state = line.and_then(|mut words| words.nth(2)).context("no BFD session")?;
+        let log = fs::read_to_string(self.netns.dir().join("bird.log")).unwrap_or_default();
+        let downs = log.matches("BFD session down").count();
+        Ok((state.to_lowercase(), u64::try_from(downs)?))
+    }
+
     fn learned(&self, family: Family) -> Result<BTreeSet<Learned>> {
         let table = match family {
             Family::V4 => "master4",
@@ -159,6 +171,13 @@ fn config_text(config: &Config, originated: &BTreeSet<Prefix>) -> String {
         "log stderr all;\nrouter id {};\nprotocol device {{ scan time 1; }}\n",
         config.router_id
     );
+    if let Some(millis) = config.bfd {
+        let _infallible = writeln!(
+            text,
+            "protocol bfd {{ interface \"*\" {{ interval {millis} ms; idle tx interval 1 s; \
+             multiplier 3; }}; }}"
+        );
+    }
     for (family, is_v4) in [("ipv4", true), ("ipv6", false)] {
         let _infallible = writeln!(
             text,
@@ -185,6 +204,9 @@ fn session_text(config: &Config, index: usize, session: &Session) -> String {
     );
     if session.passive {
         text.push_str("  passive on;\n");
+    }
+    if config.bfd.is_some() {
+        text.push_str("  bfd on;\n");
     }
     text.push_str(if config.graceful_restart {
         "  graceful restart on; graceful restart time 30;\n"

@@ -22,7 +22,7 @@ impl Kind {
     pub fn programs(self) -> &'static [&'static str] {
         match self {
             Self::Bird => &["bird", "birdc"],
-            Self::Frr => &["zebra", "bgpd", "vtysh"],
+            Self::Frr => &["zebra", "bgpd", "bfdd", "vtysh"],
             Self::Gobgp => &["gobgpd", "gobgp"],
         }
     }
@@ -40,12 +40,15 @@ pub struct Config {
     /// Whether it restarts gracefully and keeps the routes of peers that do. If not, the
     /// capability is off: a lost session takes its routes along at once.
     pub graceful_restart: bool,
+    /// Every session is watched by BFD: milliseconds between packets, of which three may be
+    /// missing. GoBGP has no BFD.
+    pub bfd: Option<u32>,
 }
 
 impl Config {
     /// A speaker without sessions.
     pub fn new(asn: u32, router_id: Ipv4Addr) -> Self {
-        Self { asn, router_id, sessions: Vec::new(), graceful_restart: false }
+        Self { asn, router_id, sessions: Vec::new(), graceful_restart: false, bfd: None }
     }
 
     /// The same with one more session.

@@ -24,6 +24,8 @@ use crate::process::{Process, command, run};
 use crate::wait::eventually;
 
 const PROGRAMS: &str = "/usr/lib/frr";
+/// In the order of their start.
+const DAEMONS: [&str; 3] = ["zebra", "bfdd", "bgpd"];
 
 /// A pair of zebra and bgpd.
 pub(super) struct Frr {
@@ -59,6 +61,9 @@ impl Frr {
         command.arg("-i").arg(dir.join(format!("{daemon}.pid")));
         command.arg("-z").arg(dir.join("zserv.api")).arg("--vty_socket").arg(dir);
         command.args(["--log", "stdout"]);
+        if daemon == "bfdd" {
+            command.arg("--bfdctl").arg(dir.join("bfdd.sock"));
+        }
         let log = self.netns.dir().join(format!("{daemon}.log"));
         let mut process =
             Process::spawn(&format!("{daemon} in {}", self.netns.name()), &mut command, &log)?;
@@ -90,11 +95,11 @@ impl Frr {
             // there is none of our business.
             let pid = process.pid();
             drop(process);
-            for daemon in ["zebra", "bgpd"] {
+            for daemon in DAEMONS {
                 let _absent = fs::remove_dir_all(format!("/var/tmp/frr/{daemon}.{pid}"));
             }
         }
-        for daemon in ["zebra", "bgpd"] {
+        for daemon in DAEMONS {
             // Left behind by SIGKILL; the next start waits for a new one.
             let _absent = fs::remove_file(self.shell.dir.join(format!("{daemon}.vty")));
         }
@@ -118,8 +123,12 @@ impl Peer for Frr {
         fs::write(dir.join("zebra.conf"), "hostname zebra\n").context("writing zebra.conf")?;
         let text = config_text(&self.config, &self.originated);
         fs::write(dir.join("bgpd.conf"), text).context("writing bgpd.conf")?;
+        if let Some(millis) = self.config.bfd {
+            fs::write(dir.join("bfdd.conf"), bfd_text(millis)).context("writing bfdd.conf")?;
+        }
         run(command("chown").args(["-R", "frr:frr"]).arg(dir))?;
-        for daemon in ["zebra", "bgpd"] {
+        let with_bfd = self.config.bfd.is_some();
+        for daemon in DAEMONS.into_iter().filter(|daemon| with_bfd || *daemon != "bfdd") {
             let process = self.spawn(daemon)?;
             self.processes.insert(0, process);
         }
@@ -147,6 +156,19 @@ impl Peer for Frr {
         let json: Value = serde_json::from_str(&text).context("vtysh JSON")?;
         let state = json[remote.to_string()]["bgpState"].as_str();
         Ok(state.with_context(|| format!("no session with {remote}: {text}"))?.to_owned())
+    }
+
+    fn bfd(&self, remote: IpAddr) -> Result<(String, u64)> {
+        let find = |question: &str| -> Result<Value> {
+            let text = self.shell.ask(&[question])?;
+            let json: Value = serde_json::from_str(&text).context("vtysh JSON")?;
+            let mut peers = json.as_array().into_iter().flatten();
+            let peer = peers.find(|peer| peer["peer"] == remote.to_string()).cloned();
+            peer.with_context(|| format!("no BFD session with {remote}: {text}"))
+        };
+        let state = find("show bfd peers json")?["status"].as_str().unwrap_or_default().to_owned();
+        let downs = find("show bfd peers counters json")?["session-down"].as_u64();
+        Ok((state, downs.context("no counter session-down")?))
     }
 
     fn learned(&self, family: Family) -> Result<BTreeSet<Learned>> {
@@ -179,7 +201,12 @@ impl Shell {
 impl Diagnose for Shell {
     fn diagnose(&self) -> String {
         let mut text = format!("frr in {}:", self.netns.name());
-        for question in ["show bgp neighbors", "show bgp ipv4 unicast", "show bgp ipv6 unicast"] {
+        for question in [
+            "show bgp neighbors",
+            "show bgp ipv4 unicast",
+            "show bgp ipv6 unicast",
+            "show bfd peers",
+        ] {
             let answer = self.ask(&[question]).unwrap_or_else(|error| format!("{error:#}"));
             let _infallible = write!(text, "\n$ {question}\n{answer}");
         }
@@ -216,6 +243,10 @@ fn config_text(config: &Config, originated: &BTreeSet<Prefix>) -> String {
         if *passive {
             let _infallible = writeln!(text, " neighbor {remote} passive");
         }
+        if config.bfd.is_some() {
+            let _infallible =
+                write!(text, " neighbor {remote} bfd\n neighbor {remote} bfd profile {PROFILE}\n");
+        }
     }
     for family in [Family::V4, Family::V6] {
         text.push_str(&family_text(config, originated, family));
@@ -229,6 +260,16 @@ fn config_text(config: &Config, originated: &BTreeSet<Prefix>) -> String {
         }
     }
     text
+}
+
+/// Name of the BFD profile.
+const PROFILE: &str = "fast";
+
+fn bfd_text(millis: u32) -> String {
+    format!(
+        "hostname bfdd\nbfd\n profile {PROFILE}\n  receive-interval {millis}\n  \
+         transmit-interval {millis}\n  detect-multiplier 3\n exit\nexit\n"
+    )
 }
 
 fn family_text(config: &Config, originated: &BTreeSet<Prefix>, family: Family) -> String {

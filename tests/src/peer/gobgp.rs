@@ -110,6 +110,10 @@ impl Peer for Gobgp {
         Ok((*state.with_context(|| format!("unknown state {number}"))?).to_owned())
     }
 
+    fn bfd(&self, _remote: IpAddr) -> Result<(String, u64)> {
+        anyhow::bail!("GoBGP has no BFD")
+    }
+
     fn learned(&self, family: Family) -> Result<BTreeSet<Learned>> {
         let text = self.client.ask(&["-j", "global", "rib", "-a", family_name(family)])?;
         parse_routes(&serde_json::from_str(&text).context("gobgp JSON")?)

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ const UNREACHABLE: i32 = 3;
 pub struct Routed {
     node: Rc<Node>,
     process: Option<Process>,
+    bfd: Option<Process>,
 }
 
 struct Node {
@@ -52,7 +53,7 @@ impl Routed {
         }
         let node = Rc::new(Node { netns: netns.clone(), program, base });
         diag::register(&node);
-        Ok(Self { node, process: None })
+        Ok(Self { node, process: None, bfd: None })
     }
 
     /// The configuration tree.
@@ -95,16 +96,8 @@ impl Routed {
     /// If it ends or does not answer within ten seconds.
     pub fn start(&mut self) -> Result<()> {
         let node = &self.node;
-        let mut command = node.netns.command("setpriv");
+        let mut command = node.unprivileged(CAPABILITIES);
         command
-            .arg(format!("--reuid={UID}"))
-            .arg(format!("--regid={UID}"))
-            .args(["--clear-groups", "--no-new-privs", "--pdeathsig=KILL"])
-            .arg(format!("--inh-caps=-all,{CAPABILITIES}"))
-            .arg(format!("--ambient-caps=-all,{CAPABILITIES}"))
-            .arg(format!("--bounding-set=-all,{CAPABILITIES}"))
-            .arg("--")
-            .arg(&node.program)
             .arg("run")
             .arg("--config")
             .arg(self.config_dir())
@@ -137,6 +130,42 @@ impl Routed {
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Starts the BFD process, which has no capability at all, and waits for its socket.
+    ///
+    /// # Errors
+    /// If it ends or does not listen within ten seconds.
+    pub fn start_bfd(&mut self) -> Result<()> {
+        let node = &self.node;
+        let mut command = node.unprivileged("");
+        command.arg("bfd").arg("--run-dir").arg(self.run_dir());
+        let log = node.base.join("bfd.log");
+        let name = format!("routed bfd in {}", node.netns.name());
+        let socket = self.run_dir().join("bfd.sock");
+        let _absent = fs::remove_file(&socket);
+        let process = self.bfd.insert(Process::spawn(&name, &mut command, &log)?);
+        eventually(Duration::from_secs(10), "the BFD process listens", || {
+            ensure!(process.is_running(), "routed bfd ended: {}", process.log_tail());
+            ensure!(socket.exists(), "no {}", socket.display());
+            Ok(())
+        })
+    }
+
+    /// Ends the BFD process with SIGTERM.
+    ///
+    /// # Errors
+    /// If it does not end within ten seconds.
+    pub fn stop_bfd(&mut self) -> Result<()> {
+        if let Some(mut process) = self.bfd.take() {
+            process.stop(Duration::from_secs(10))?;
+        }
+        Ok(())
+    }
+
+    /// Ends the BFD process with SIGKILL.
+    pub fn kill_bfd(&mut self) {
+        self.bfd = None;
     }
 
     /// The process id while it was started and not ended by us.
@@ -179,6 +208,23 @@ impl Routed {
 }
 
 impl Node {
+    /// The program as an ordinary user with these capabilities (`+a,+b`) and no other.
+    fn unprivileged(&self, capabilities: &str) -> Command {
+        let capabilities = ["-all", capabilities].join(",");
+        let capabilities = capabilities.trim_end_matches(',');
+        let mut command = self.netns.command("setpriv");
+        command
+            .arg(format!("--reuid={UID}"))
+            .arg(format!("--regid={UID}"))
+            .args(["--clear-groups", "--no-new-privs", "--pdeathsig=KILL"])
+            .arg(format!("--inh-caps={capabilities}"))
+            .arg(format!("--ambient-caps={capabilities}"))
+            .arg(format!("--bounding-set={capabilities}"))
+            .arg("--")
+            .arg(&self.program);
+        command
+    }
+
     fn cli(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = self.netns.command(&self.program);
         command.arg("--socket").arg(self.base.join("run/routed.sock")).args(arguments);

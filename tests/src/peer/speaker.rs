@@ -49,6 +49,12 @@ pub trait Peer {
     /// If it does not answer or has no such neighbour.
     fn state(&self, remote: IpAddr) -> Result<String>;
 
+    /// State of the BFD session with a neighbour, lower case, and how often it was lost.
+    ///
+    /// # Errors
+    /// If it does not answer, or has no such session.
+    fn bfd(&self, remote: IpAddr) -> Result<(String, u64)>;
+
     /// All paths learned over sessions.
     ///
     /// # Errors

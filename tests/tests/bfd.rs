@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! BFD with real FRR and BIRD: a node with two ToRs, sessions over IPv4 and IPv6 to each.
+//!
+//! BFD runs at 300 ms × 3 and the hold time is 9 s, so what happens within five detection times
+//! happened because of BFD.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use fabric_tests::node::{NodeConfig, PeerConfig, gateways};
+use fabric_tests::peer::routed::Routed;
+use fabric_tests::peer::{self, Config, Kind, Peer, Session};
+use fabric_tests::{Netns, Port, cable, eventually};
+use serde_json::Value;
+
+/// FRR waits before its first advertisement; two scenarios share two cores.
+const PATIENCE: Duration = Duration::from_secs(45);
+const INTERVAL_MS: u32 = 300;
+/// Five detection times, half of the hold time.
+const SOON: Duration = Duration::from_millis(5 * 3 * INTERVAL_MS as u64);
+const NODE_ASN: u32 = 4_200_000_111;
+const ROUTES: [&str; 2] = ["10.99.0.0/16", "fd99::/32"];
+
+/// A node and two ToRs.
+struct Rack {
+    node_ns: Netns,
+    tor_ns: [Netns; 2],
+    node: Routed,
+    tors: [Box<dyn Peer>; 2],
+}
+
+fn address(tor: usize, host: u8, v6: bool) -> String {
+    if v6 { format!("fd00:{}::{host}", tor + 1) } else { format!("10.0.{}.{host}", tor + 1) }
+}
+
+fn ip(tor: usize, host: u8, v6: bool) -> IpAddr {
+    address(tor, host, v6).parse().expect("an address")
+}
+
+impl Rack {
+    /// Everything runs, except the BFD process of the node.
+    fn new(kind: Kind) -> Result<Self> {
+        let node_ns = Netns::new("node")?;
+        let tor_ns = [Netns::new("tor0")?, Netns::new("tor1")?];
+        let mut wanted = NodeConfig::new("n1", NODE_ASN);
+        wanted.router_id = "10.0.1.1".to_owned();
+        let mut tors = Vec::new();
+        for (tor, netns) in tor_ns.iter().enumerate() {
+            let interface = format!("eth{tor}");
+            let ends = [1, 2].map(|host| {
+                [
+                    format!("{}/24", address(tor, host, false)),
+                    format!("{}/64", address(tor, host, true)),
+                ]
+            });
+            let [ours, theirs] = ends.each_ref().map(|end| end.each_ref().map(String::as_str));
+            cable(&Port::new(&node_ns, &interface, &ours), &Port::new(netns, "up0", &theirs))?;
+            let asn = 65_101 + u32::try_from(tor)?;
+            let mut config = Config::new(asn, format!("10.0.{}.2", tor + 1).parse()?);
+            config.bfd = Some(INTERVAL_MS);
+            for v6 in [false, true] {
+                let (remote, local) = (ip(tor, 1, v6), ip(tor, 2, v6));
+                config = config.session(Session::new(local, remote, NODE_ASN));
+                wanted.peers.push(PeerConfig {
+                    name: format!("tor{tor}-{}", if v6 { "v6" } else { "v4" }),
+                    address: local.to_string(),
+                    asn,
+                    passive: false,
+                    families: vec![if v6 { "ipv6" } else { "ipv4" }],
+                    bfd: Some(INTERVAL_MS),
+                });
+            }
+            wanted.uplinks.push(interface);
+            let mut running = peer::start(kind, netns, config)?;
+            for route in ROUTES {
+                running.originate(route.parse()?)?;
+            }
+            tors.push(running);
+        }
+        let mut node = Routed::new(&node_ns)?;
+        wanted.write(&node)?;
+        node.start()?;
+        let tors = tors.try_into().ok().context("two ToRs")?;
+        Ok(Self { node_ns, tor_ns, node, tors })
+    }
+
+    /// The same with BFD, everything up.
+    fn with_bfd(kind: Kind) -> Result<Self> {
+        let mut rack = Self::new(kind)?;
+        rack.node.start_bfd()?;
+        rack.wait_up()?;
+        Ok(rack)
+    }
+
+    fn peers(&self) -> Result<Vec<Value>> {
+        let list = self.node.json(&["bgp", "peers"])?;
+        Ok(list["items"].as_array().context("a list")?.clone())
+    }
+
+    /// Every session of both protocols, seen from both sides, and every route over both ToRs.
+    fn wait_up(&self) -> Result<()> {
+        eventually(PATIENCE, "bgp and bfd up everywhere", || {
+            for peer in self.peers()? {
+                ensure!(peer["state"] == "established", "{peer}");
+                ensure!(peer["bfd"]["state"] == "up", "{peer}");
+            }
+            for (tor, running) in self.tors.iter().enumerate() {
+                for v6 in [false, true] {
+                    let (state, _) = running.bfd(ip(tor, 1, v6))?;
+                    ensure!(state == "up", "{}: {state}", running.name());
+                }
+            }
+            self.expect_gateways(&[0, 1])
+        })
+    }
+
+    fn expect_gateways(&self, tors: &[usize]) -> Result<()> {
+        for (route, v6) in ROUTES.into_iter().zip([false, true]) {
+            let expected: Vec<String> = tors.iter().map(|tor| address(*tor, 2, v6)).collect();
+            let found = gateways(&self.node_ns, route)?;
+            ensure!(found == expected, "{route} via {found:?}, not {expected:?}");
+        }
+        Ok(())
+    }
+
+    /// How often the ToRs saw BFD go down.
+    fn losses(&self) -> Result<Vec<u64>> {
+        let sessions = (0..2).flat_map(|tor| [false, true].map(|v6| (tor, v6)));
+        sessions.map(|(tor, v6)| Ok(self.tors[tor].bfd(ip(tor, 1, v6))?.1)).collect()
+    }
+
+    /// What the node counted: failures of BFD, and how often BGP came up.
+    fn counters(&self) -> Result<Vec<(u64, u64)>> {
+        let count = |value: &Value| value.as_u64().context("a counter");
+        let peers = self.peers()?;
+        let both =
+            |p: &Value| Ok((count(&p["bfd"]["failures"])?, count(&p["establishedTransitions"])?));
+        peers.iter().map(both).collect()
+    }
+}
+
+/// A path that dies silently: link and processes stay up, every packet is lost.
+fn dead_path(kind: Kind) -> Result<()> {
+    if let Some(reason) = fabric_tests::missing(kind.programs()) {
+        return fabric_tests::skip(&reason);
+    }
+    let rack = Rack::with_bfd(kind)?;
+    rack.tor_ns[0].run("nft add table inet cut")?;
+    for hook in ["input", "output"] {
+        let rule = format!("{{ type filter hook {hook} priority 0; policy drop; }}");
+        rack.tor_ns[0].run(&format!("nft add chain inet cut {hook} {rule}"))?;
+    }
+    eventually(SOON, "all routes over the second ToR", || rack.expect_gateways(&[1]))?;
+    for peer in
+        rack.peers()?.iter().filter(|p| p["name"].as_str().is_some_and(|n| n.starts_with("tor0")))
+    {
+        let down = &peer["lastDown"];
+        ensure!(down["reason"] == "bfdDown" && down["by"] == "local", "{peer}");
+        ensure!(down["code"] == 6 && down["subcode"] == 10, "{peer}");
+        ensure!(peer["bfd"]["diag"] == "controlDetectionTimeExpired", "{peer}");
+    }
+    rack.tor_ns[0].run("nft delete table inet cut")?;
+    rack.wait_up()
+}
+
+#[test]
+fn frr_a_dead_path_is_left_within_the_detection_time() -> Result<()> {
+    dead_path(Kind::Frr)
+}
+
+#[test]
+fn bird_a_dead_path_is_left_within_the_detection_time() -> Result<()> {
+    dead_path(Kind::Bird)
+}
+
+/// The daemon is killed and comes back: no peer sees its path fail.
+fn daemon_dies(kind: Kind) -> Result<()> {
+    if let Some(reason) = fabric_tests::missing(kind.programs()) {
+        return fabric_tests::skip(&reason);
+    }
+    let mut rack = Rack::with_bfd(kind)?;
+    let before = rack.losses()?;
+    rack.node.kill();
+    // The peers notice that, so the daemon is really gone while BFD is watched.
+    for (tor, running) in rack.tors.iter().enumerate() {
+        eventually(PATIENCE, "the ToR lost its BGP session", || {
+            ensure!(!running.is_established(ip(tor, 1, false))?, "still established");
+            Ok(())
+        })?;
+    }
+    rack.node.start()?;
+    rack.wait_up()?;
+    ensure!(rack.losses()? == before, "a ToR saw BFD go down");
+    for (failures, transitions) in rack.counters()? {
+        ensure!((failures, transitions) == (0, 1), "{failures} failures, {transitions} times up");
+    }
+    Ok(())
+}
+
+#[test]
+fn frr_does_not_notice_that_the_daemon_was_killed() -> Result<()> {
+    daemon_dies(Kind::Frr)
+}
+
+#[test]
+fn bird_does_not_notice_that_the_daemon_was_killed() -> Result<()> {
+    daemon_dies(Kind::Bird)
+}
+
+/// Without the process everything works but BFD, and everybody is told.
+fn no_process(kind: Kind) -> Result<()> {
+    if let Some(reason) = fabric_tests::missing(kind.programs()) {
+        return fabric_tests::skip(&reason);
+    }
+    let mut rack = Rack::new(kind)?;
+    expect_no_process(&rack)?;
+    rack.node.start_bfd()?;
+    rack.wait_up()?;
+    let status = rack.node.json(&["status"])?;
+    ensure!(status["degraded"] == false, "{status}");
+    // An orderly end is no failure: the sessions of BGP stay.
+    let before = rack.counters()?;
+    rack.node.stop_bfd()?;
+    expect_no_process(&rack)?;
+    let up = |counters: Vec<(u64, u64)>| counters.into_iter().map(|(_, up)| up).collect::<Vec<_>>();
+    let (before, after) = (up(before), up(rack.counters()?));
+    ensure!(before == after, "AdminDown ended sessions of BGP: {before:?}, then {after:?}");
+
+    rack.node.start_bfd()?;
+    rack.wait_up()?;
+    // Here the ToRs see a failure, and come back without BFD.
+    rack.node.kill_bfd();
+    expect_no_process(&rack)
+}
+
+fn expect_no_process(rack: &Rack) -> Result<()> {
+    eventually(PATIENCE, "peers run without bfd", || {
+        for peer in rack.peers()? {
+            ensure!(peer["bfd"]["state"] == "noProcess", "{peer}");
+            ensure!(peer["state"] == "established", "{peer}");
+        }
+        rack.expect_gateways(&[0, 1])?;
+        let status = rack.node.json(&["status"])?;
+        let reasons = status["reasons"].as_array().context("reasons")?;
+        ensure!(status["degraded"] == true, "{status}");
+        ensure!(reasons.iter().any(|reason| reason == "peer tor0-v4: bfd noProcess"), "{status}");
+        Ok(())
+    })
+}
+
+#[test]
+fn frr_peers_run_without_bfd_while_its_process_is_absent() -> Result<()> {
+    no_process(Kind::Frr)
+}
+
+#[test]
+fn bird_peers_run_without_bfd_while_its_process_is_absent() -> Result<()> {
+    no_process(Kind::Bird)
+}
