@@ -16,7 +16,6 @@
 //! the other side must have taken a change in before it can be mistaken for silence.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use crate::packet::{Diagnostic, Discriminator, Interval, Packet, State};
@@ -329,9 +328,6 @@ impl Session {
         }
     }
 }
-
-/// The multiplier before anything was heard.
-const ONE: NonZeroU8 = NonZeroU8::MIN;
 
 #[cfg(test)]
 mod tests;

@@ -136,6 +136,7 @@ fn cell(kind: Kind, bgp: Bgp, families: Families, dials: Dials) -> Result<()> {
         asn: peer_asn,
         passive: matches!(dials, Dials::Peer),
         families: families.names(),
+        bfd: None,
     }];
     wanted.write(&node)?;
     let started = Instant::now();

@@ -3,8 +3,10 @@
 
 use std::num::NonZeroU8;
 
-use super::ONE;
 use crate::packet::{Diagnostic, Discriminator, Interval, State};
+
+/// The multiplier before anything was heard.
+const ONE: NonZeroU8 = NonZeroU8::MIN;
 
 /// A pair of intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

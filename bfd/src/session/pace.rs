@@ -4,7 +4,7 @@
 use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
-use super::Interval;
+use crate::packet::Interval;
 
 /// The transmission timer of one session.
 #[derive(Debug)]

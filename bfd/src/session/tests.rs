@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
+use std::num::NonZeroU8;
+
 use super::*;
 
 fn id(n: u32) -> Discriminator {
