@@ -224,7 +224,7 @@ impl Session {
     }
 
     /// How often the path failed: Up was left, and not because the other side was told to
-    /// (RFC 5882 §4.2: AdminDown is no failure).
+    /// (RFC 5882 §3.2: AdminDown is no failure).
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures

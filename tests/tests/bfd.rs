@@ -419,3 +419,54 @@ fn a_busy_machine_is_no_dead_path() -> Result<()> {
     })?;
     pair.expect_no_flap()
 }
+
+/// Two nodes with a router between them: packets arrive with a TTL of 254, and on the other port.
+#[test]
+fn over_several_hops_a_session_runs_and_notices_a_dead_router() -> Result<()> {
+    fabric_tests::require!("ip");
+    let netns = [Netns::new("left")?, Netns::new("router")?, Netns::new("right")?];
+    for (own, at) in [(1, 0), (2, 2)] {
+        let (ours, theirs) = ([format!("10.0.{own}.1/24")], [format!("10.0.{own}.9/24")]);
+        let [ours, theirs] = [&ours, &theirs].map(|end| end.each_ref().map(String::as_str));
+        let port = format!("eth{own}");
+        cable(&Port::new(&netns[at], "eth0", &ours), &Port::new(&netns[1], &port, &theirs))?;
+        netns[at].run(&format!("ip route add default via 10.0.{own}.9"))?;
+    }
+    fabric_tests::forward(&netns[1])?;
+    let mut nodes = [Routed::new(&netns[0])?, Routed::new(&netns[2])?];
+    for (own, node) in (1u8..).zip(&mut nodes) {
+        let other = 3 - own;
+        let mut config = NodeConfig::new(&format!("n{own}"), 65_000 + u32::from(own));
+        config.router_id = format!("10.0.{own}.1");
+        config.uplinks = vec!["eth0".to_owned()];
+        config.write(node)?;
+        node.configure(
+            "fabric/peers.yaml",
+            &format!(
+                "apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {{ name: far }}\n\
+                 spec: {{ peerIP: 10.0.{other}.1, asNumber: {} }}\n---\n\
+                 apiVersion: routed.dev/v1\nkind: BGPPeerProfile\nmetadata: {{ name: far }}\n\
+                 spec: {{ peers: [far], ebgpMultihop: 2, bfd: {{ interval: {INTERVAL_MS}ms }} }}\n",
+                65_000 + u32::from(other)
+            ),
+        )?;
+        node.start()?;
+        node.start_bfd()?;
+    }
+    let peer = |node: usize| -> Result<Value> {
+        Ok(nodes[node].json(&["bgp", "peers"])?["items"][0].clone())
+    };
+    eventually(PATIENCE, "bgp and bfd up", || {
+        for peer in [peer(0)?, peer(1)?] {
+            ensure!(peer["state"] == "established" && peer["bfd"]["state"] == "up", "{peer}");
+        }
+        Ok(())
+    })?;
+    netns[1].sysctl("net.ipv4.ip_forward", "0")?;
+    eventually(SOON, "both sides gave the path up", || {
+        for peer in [peer(0)?, peer(1)?] {
+            ensure!(peer["lastDown"]["reason"] == "bfdDown", "{peer}");
+        }
+        Ok(())
+    })
+}

@@ -11,7 +11,7 @@ impl Speaker {
     /// once, and the next attempt follows as after any failure. True when there was a session.
     ///
     /// Sessions never wait for BFD: a peer without it, or with it blocked, is a peer all the same
-    /// (RFC 5882 §4.3 leaves that to us).
+    /// (RFC 5882 §4.1).
     pub fn bfd_down(&mut self, peer: IpAddr, now: Instant) -> bool {
         let Some(slot) = self.slot_by_address(peer) else { return false };
         let ended = self.peers[slot].as_mut().is_some_and(|peer| peer.session.path_failed(now));

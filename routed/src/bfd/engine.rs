@@ -64,6 +64,10 @@ impl Engine {
 
     /// Makes the sessions what was declared. Those that stay are not disturbed.
     pub(super) fn declare(&mut self, sessions: Vec<BfdSpec>, now: Instant) {
+        if sessions.len() > MAX_SESSIONS {
+            let declared = sessions.len();
+            tracing::warn!(declared, served = MAX_SESSIONS, "more bfd sessions than there can be");
+        }
         let wanted: BTreeMap<IpAddr, BfdSpec> =
             sessions.into_iter().take(MAX_SESSIONS).map(|spec| (spec.peer, spec)).collect();
         let stays = |spec: &BfdSpec| wanted.get(&spec.peer).is_some_and(|new| same_path(spec, new));

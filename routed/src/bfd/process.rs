@@ -25,6 +25,8 @@ use super::message::{Declare, Inbox, Report, SOCKET, VERSION, encode};
 const BATCHES: usize = 16;
 /// Bytes read of the daemon at a time.
 const READ: usize = 16 * 1024;
+/// Reads of the daemon before packets get their turn.
+const READS: usize = 16;
 /// How often counters are reported.
 const REPORT: Duration = Duration::from_secs(10);
 /// Mode of the socket: owner and group.
@@ -122,7 +124,8 @@ impl Daemon {
     /// Reads and writes what can be without waiting.
     fn serve(&mut self, engine: &mut Engine, instance: u64) -> Result<()> {
         let mut buffer = [0; READ];
-        loop {
+        // What is left keeps the stream readable, and comes after the next packets.
+        for _ in 0..READS {
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => anyhow::bail!("closed"),
                 Ok(got) => self.inbox.push(buffer.get(..got).unwrap_or_default()),

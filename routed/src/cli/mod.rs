@@ -55,8 +55,10 @@ enum Noun {
     /// State of this node on one screen
     Status(status::StatusArgs),
     /// BGP sessions and paths
+    // `b` is what everybody types, and it meant this before there was `bfd`.
     #[command(
         subcommand,
+        alias = "b",
         after_help = "Examples:\n  routed bgp peers\n  routed bgp routes 10.64.2.0/26\n  routed bgp why 10.64.2.0/26"
     )]
     Bgp(bgp::BgpVerb),

@@ -219,6 +219,70 @@ mod speakers {
     }
 }
 
+mod the_bfd_sessions {
+    use super::*;
+
+    fn sessions(profile: &str, peers: &[(&str, &str)]) -> Vec<String> {
+        let peers: String = peers.iter().map(|(name, at)| peer(name, at)).collect();
+        let documents = format!(
+            "{peers}---\napiVersion: routed.dev/v1\nkind: BGPPeerProfile\n\
+             metadata: {{ name: tors }}\nspec: {{ peers: [\"tor*\"], {profile} }}\n"
+        );
+        let mut inputs = Inputs::default();
+        inputs.set_config(config("uplinks: [eth0, eth1], blocks: []", &documents), Revision(1));
+        let eth0: &[&str] = &["!fe80::7/64", "192.0.2.1/24", "2001:db8::1/64"];
+        let eth1: &[&str] = &["198.51.100.1/31"];
+        inputs.set_uplinks(uplinks(&["10.9.9.9/32"], &[("eth0", eth0), ("eth1", eth1)]));
+        let show = |spec: crate::model::BfdSpec| {
+            let local = spec.local.map_or_else(|| "-".to_owned(), |local| local.to_string());
+            let (dev, far) = (spec.interface.unwrap_or_else(|| "-".to_owned()), spec.multihop);
+            let (micros, times) = (spec.interval_micros, spec.multiplier);
+            format!("{local} {dev} {} far={far} {micros} x {times}", spec.peer)
+        };
+        bfd::derive(&inputs).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn they_run_between_the_addresses_of_bgp_over_the_uplink_of_the_peer() {
+        let peers = [("tor0", "192.0.2.2"), ("tor1", "198.51.100.0"), ("tor6", "2001:db8::2")];
+        assert_eq!(
+            sessions("bfd: {}", &peers),
+            [
+                "192.0.2.1 eth0 192.0.2.2 far=false 300000 x 3",
+                "198.51.100.1 eth1 198.51.100.0 far=false 300000 x 3",
+                "2001:db8::1 eth0 2001:db8::2 far=false 300000 x 3",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_for_peers_that_want_one() {
+        let peers = [("other", "192.0.2.3"), ("tor0", "192.0.2.2")];
+        let fast = sessions("bfd: { interval: 50ms, multiplier: 5 }", &peers);
+        assert_eq!(fast, ["192.0.2.1 eth0 192.0.2.2 far=false 50000 x 5"]);
+        assert_eq!(sessions("bfd: { enabled: false }", &peers), [""; 0]);
+        assert_eq!(sessions("passive: true", &peers), [""; 0]);
+    }
+
+    #[test]
+    fn over_several_hops_they_start_from_the_address_of_the_session_or_the_nodes_own() {
+        let far = [("tor0", "203.0.113.9")];
+        assert_eq!(
+            sessions("ebgpMultihop: 3, bfd: {}", &far),
+            ["10.9.9.9 - 203.0.113.9 far=true 300000 x 3"]
+        );
+        assert_eq!(
+            sessions("ebgpMultihop: 3, localAddress: 192.0.2.1, bfd: {}", &far),
+            ["192.0.2.1 - 203.0.113.9 far=true 300000 x 3"]
+        );
+        let near = [("tor0", "192.0.2.2")];
+        assert_eq!(
+            sessions("ebgpMultihop: 3, bfd: {}", &near),
+            ["10.9.9.9 - 192.0.2.2 far=true 300000 x 3"]
+        );
+    }
+}
+
 mod values {
     use super::*;
 
