@@ -30,6 +30,12 @@ const TABLES: &[(&str, &str, &str)] = &[
          directions, ToRs with graceful restart. Writes are netlink writes and writes below /proc/sys afterwards.",
     ),
     (
+        "bfd",
+        "BFD under load",
+        "Two nodes of ours, every core with so many busy threads beside them; a flap is a failure of BFD although no \
+         packet was lost on the way.",
+    ),
+    (
         "stress",
         "Concurrent ADD and DEL",
         "ADDs and DELs in random order at the same time; afterwards nothing may be left.",
