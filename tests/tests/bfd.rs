@@ -154,7 +154,11 @@ fn dead_path(kind: Kind) -> Result<()> {
         let rule = format!("{{ type filter hook {hook} priority 0; policy drop; }}");
         rack.tor_ns[0].run(&format!("nft add chain inet cut {hook} {rule}"))?;
     }
+    let cut = Instant::now();
     eventually(SOON, "all routes over the second ToR", || rack.expect_gateways(&[1]))?;
+    let took = format!("{} ms", cut.elapsed().as_millis());
+    println!("{kind:?}: every route over the second ToR {took} after the path died");
+    lab::record("bfd-dead-path", &[("peer", format!("{kind:?}")), ("second path", took)])?;
     for peer in
         rack.peers()?.iter().filter(|p| p["name"].as_str().is_some_and(|n| n.starts_with("tor0")))
     {
@@ -266,14 +270,12 @@ fn bird_peers_run_without_bfd_while_its_process_is_absent() -> Result<()> {
 struct Pair {
     nodes: [Routed; 2],
     configs: [NodeConfig; 2],
-    _netns: [Netns; 2],
+    netns: [Netns; 2],
 }
 
 impl Pair {
     fn new(bfd_ms: u32) -> Result<Self> {
         let netns = [Netns::new("left")?, Netns::new("right")?];
-        let ends = [["10.0.1.1/24", "fd00:1::1/64"], ["10.0.1.2/24", "fd00:1::2/64"]];
-        cable(&Port::new(&netns[0], "eth0", &ends[0]), &Port::new(&netns[1], "eth0", &ends[1]))?;
         let config = |own: u8| {
             let mut config = NodeConfig::new(&format!("n{own}"), 65_000 + u32::from(own));
             config.router_id = format!("10.0.1.{own}");
@@ -290,21 +292,34 @@ impl Pair {
             config
         };
         let configs = [config(1), config(2)];
-        let mut nodes = [Routed::new(&netns[0])?, Routed::new(&netns[1])?];
-        for (node, config) in nodes.iter_mut().zip(&configs) {
+        let nodes = [Routed::new(&netns[0])?, Routed::new(&netns[1])?];
+        let mut pair = Self { nodes, configs, netns };
+        pair.plug()?;
+        for (node, config) in pair.nodes.iter_mut().zip(&pair.configs) {
             config.write(node)?;
             node.start()?;
             node.start_bfd()?;
         }
-        let pair = Self { nodes, configs, _netns: netns };
+        pair.wait_up()?;
+        Ok(pair)
+    }
+
+    fn plug(&self) -> Result<()> {
+        let [left, right] = &self.netns;
+        cable(
+            &Port::new(left, "eth0", &["10.0.1.1/24"]),
+            &Port::new(right, "eth0", &["10.0.1.2/24"]),
+        )
+    }
+
+    fn wait_up(&self) -> Result<()> {
         eventually(PATIENCE, "bgp and bfd up", || {
             for node in 0..2 {
-                let peer = pair.peer(node)?;
+                let peer = self.peer(node)?;
                 ensure!(peer["state"] == "established" && peer["bfd"]["state"] == "up", "{peer}");
             }
             Ok(())
-        })?;
-        Ok(pair)
+        })
     }
 
     fn peer(&self, node: usize) -> Result<Value> {
@@ -385,6 +400,24 @@ fn timers_change_and_sessions_come_and_go_without_a_flap() -> Result<()> {
         Ok(())
     })?;
     pair.expect_no_flap()
+}
+
+/// The interface is deleted and comes back with another number.
+#[test]
+fn a_new_cable_is_found() -> Result<()> {
+    fabric_tests::require!("ip");
+    let pair = Pair::new(INTERVAL_MS)?;
+    pair.netns[0].run("ip link del eth0")?;
+    eventually(PATIENCE, "both sides lost the path", || {
+        for node in 0..2 {
+            let bfd = pair.peer(node)?["bfd"].clone();
+            ensure!(bfd["state"] == "down", "{bfd}");
+        }
+        ensure!(!pair.peer(0)?["bfd"]["error"].is_null(), "no error shown");
+        Ok(())
+    })?;
+    pair.plug()?;
+    pair.wait_up()
 }
 
 /// Both nodes on a machine with so many times more to do than its cores can, until so many packets

@@ -102,7 +102,7 @@ impl Engine {
     }
 
     fn open(&mut self, spec: BfdSpec, config: Config, now: Instant) {
-        let interface = self.number(&spec);
+        let interface = number(&self.probe, &spec);
         let endpoint =
             Endpoint { peer: spec.peer, local: spec.local, interface, is_multihop: spec.multihop };
         match self.table.open(endpoint, config, now) {
@@ -205,15 +205,15 @@ impl Engine {
     }
 
     fn send(&mut self, id: SessionId, packet: &Packet) {
-        let Some(spec) = self.paths.get(&id).map(|path| path.spec.clone()) else { return };
-        let is_open = self.paths.get(&id).is_some_and(|path| path.sender.is_some());
-        let interface = if is_open { None } else { Some(self.number(&spec)) };
         let Some(path) = self.paths.get_mut(&id) else { return };
-        if let Some(number) = interface.filter(|number| *number != path.interface) {
-            path.interface = number;
-            self.table.set_interface(id, number);
+        if path.sender.is_none() {
+            let number = number(&self.probe, &path.spec);
+            if path.interface != number {
+                path.interface = number;
+                self.table.set_interface(id, number);
+            }
         }
-        let had_error = path.error.is_some();
+        let (peer, had_error) = (path.spec.peer, path.error.is_some());
         match path.send(packet) {
             Ok(()) => {
                 path.sent += 1;
@@ -221,21 +221,16 @@ impl Engine {
             }
             Err(error) => {
                 if !had_error {
-                    tracing::info!(peer = %spec.peer, %error, "bfd packet not sent");
+                    tracing::info!(%peer, %error, "bfd packet not sent");
                 }
                 // The device or the address may be another one next time.
                 path.sender = None;
                 path.error = Some(error.to_string());
             }
         }
-        if had_error != path.error.is_some() && self.wanted.contains_key(&spec.peer) {
-            self.changed.insert(spec.peer);
+        if had_error != path.error.is_some() && self.wanted.contains_key(&peer) {
+            self.changed.insert(peer);
         }
-    }
-
-    fn number(&self, spec: &BfdSpec) -> Option<u32> {
-        let name = spec.interface.as_deref()?;
-        Some(name_to_index(&self.probe, name).unwrap_or(NOWHERE))
     }
 }
 
@@ -260,6 +255,12 @@ impl Path {
         };
         sender.send(packet)
     }
+}
+
+/// The number that an interface has now.
+fn number(probe: &OwnedFd, spec: &BfdSpec) -> Option<u32> {
+    let name = spec.interface.as_deref()?;
+    Some(name_to_index(probe, name).unwrap_or(NOWHERE))
 }
 
 /// Whether a session for one also serves the other, but for its timers.

@@ -30,6 +30,12 @@ const TABLES: &[(&str, &str, &str)] = &[
          directions, ToRs with graceful restart. Writes are netlink writes and writes below /proc/sys afterwards.",
     ),
     (
+        "bfd-dead-path",
+        "A path that dies silently",
+        "BFD at 300 ms × 3, four sessions over both families to two ToRs: every packet to and from one of them is \
+         dropped. Time until all routes in the kernel lead over the other, up to 50 ms of looking included.",
+    ),
+    (
         "bfd",
         "BFD under load",
         "Two nodes of ours, every core with so many busy threads beside them; a flap is a failure of BFD although no \
