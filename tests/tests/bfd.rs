@@ -199,7 +199,12 @@ fn daemon_dies(kind: Kind) -> Result<()> {
     }
     rack.node.start()?;
     rack.wait_up()?;
-    ensure!(rack.losses()? == before, "a ToR saw BFD go down");
+    let after = rack.losses()?;
+    ensure!(
+        after == before,
+        "a ToR saw BFD go down: {before:?}, then {after:?}: {:?}",
+        rack.peers()?.iter().map(|p| p["bfd"].to_string()).collect::<Vec<_>>()
+    );
     for (failures, transitions) in rack.counters()? {
         ensure!((failures, transitions) == (0, 1), "{failures} failures, {transitions} times up");
     }
