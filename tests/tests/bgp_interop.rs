@@ -215,6 +215,7 @@ fn a_withdrawal_counts_while_another_peer_was_never_heard() -> Result<()> {
         asn: TOR_ASN,
         passive: false,
         families: vec!["ipv4"],
+        bfd: None,
     };
     wanted.peers = vec![
         peer_config("tor", peer_address.to_string()),

@@ -59,6 +59,7 @@ fn scene() -> Result<Scene> {
         asn: 65_101,
         passive: false,
         families: vec!["ipv4", "ipv6"],
+        bfd: None,
     };
     wanted.peers = vec![peer("tor", "10.0.1.2")];
     wanted.write(&node)?;

@@ -244,6 +244,7 @@ fn a_hostile_peer_harms_neither_the_node_nor_other_sessions() -> Result<()> {
         asn: asn.into(),
         passive: true,
         families: vec!["ipv4"],
+        bfd: None,
     };
     let mut wanted = NodeConfig::new("peers", 4_200_000_111);
     wanted.addresses = Some((scene::NODE_V4.to_owned(), scene::NODE_V6.to_owned()));

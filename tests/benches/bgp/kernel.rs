@@ -166,6 +166,7 @@ fn routed(lab: &Lab) -> Result<Routed> {
         asn: PEER_AS,
         passive: true,
         families: vec!["ipv4"],
+        bfd: None,
     }];
     config.write(&routed)?;
     routed.start()?;
