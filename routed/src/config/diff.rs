@@ -94,6 +94,7 @@ fn resets(before: &super::types::Peer, after: &super::types::Peer) -> bool {
         || a.families != b.families
         || a.timers.hold_time != b.timers.hold_time
         || a.graceful_restart != b.graceful_restart
+        || a.route_reflector_client != b.route_reflector_client
 }
 
 fn sorted<'a, T: Ord>(items: impl Iterator<Item = &'a T>) -> Vec<&'a T> {

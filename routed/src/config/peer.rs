@@ -41,6 +41,7 @@ pub(super) struct RawProfile {
     /// Globs over the names of peers.
     pub(super) peers: Vec<String>,
     passive: bool,
+    route_reflector_client: bool,
     families: FamilySet,
     hold_time: Option<Duration>,
     keepalive: Option<Duration>,
@@ -109,6 +110,7 @@ const PROFILE: Fields = Fields {
         "ebgpMultihop",
         "gracefulRestart",
         "bfd",
+        "routeReflectorClient",
     ],
     refused: &[
         "interfaces",
@@ -118,7 +120,6 @@ const PROFILE: Fields = Fields {
         "removePrivateAs",
         "role",
         "addPaths",
-        "routeReflectorClient",
         "sendCommunity",
         "prefixLimit",
         "advertise",
@@ -198,6 +199,10 @@ pub(super) fn read_profile(spec: &Field<'_>) -> Option<RawProfile> {
     Some(RawProfile {
         peers: peers?.iter().filter_map(|item| item.text().map(str::to_owned)).collect(),
         passive: spec.get("passive").and_then(|field| field.boolean()).unwrap_or(false),
+        route_reflector_client: spec
+            .get("routeReflectorClient")
+            .and_then(|field| field.boolean())
+            .unwrap_or(false),
         families: families.unwrap_or(FamilySet::ALL),
         hold_time: timer("holdTime"),
         keepalive: timer("keepalive"),
@@ -228,6 +233,7 @@ pub(super) fn build(name: &str, peer: &RawPeer, profile: Option<&RawProfile>) ->
         timers.connect_retry = profile.connect_retry.unwrap_or(timers.connect_retry);
         timers.send_hold = profile.send_hold_time.unwrap_or(timers.send_hold);
         config.passive = profile.passive;
+        config.route_reflector_client = profile.route_reflector_client;
         config.families = profile.families;
         config.local_address = profile.local_address;
         config.multihop = profile.multihop;

@@ -36,7 +36,12 @@ pub fn derive(inputs: &Inputs) -> Result<SpeakerConfig, NotReady> {
     speaker.listen = listen(config, uplinks);
     speaker.own_blocks = advert::keys(inputs);
     speaker.own_addresses = uplinks.local.iter().copied().collect();
-    speaker.connected = connected(config, uplinks);
+    if config.node.kernel.routes {
+        speaker.connected = connected(config, uplinks);
+    } else {
+        // A pure speaker sends no packets by what it learns: gateways may be anywhere.
+        speaker.publish = false;
+    }
     speaker.peers = config.peers.iter().map(|peer| complete(peer, config, uplinks)).collect();
     Ok(speaker)
 }
