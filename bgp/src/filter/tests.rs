@@ -98,3 +98,9 @@ fn own_paths_are_recognised_before_anything_else() {
     let reflected = Facts { originator_id: Some(rules().router_id), ..facts("127.0.0.1") };
     assert_eq!(rules().check_attrs(reflected), Err(RejectReason::OriginatorLoop));
 }
+
+#[test]
+fn what_our_cluster_reflected_before_is_refused() {
+    let known = Facts { own_cluster: true, ..facts("10.1.1.10") };
+    assert_eq!(rules().check_attrs(known), Err(RejectReason::ClusterLoop));
+}

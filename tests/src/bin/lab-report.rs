@@ -41,11 +41,6 @@ const TABLES: &[(&str, &str, &str)] = &[
         "Two nodes of ours, every core with so many busy threads beside them; a flap is a failure of BFD although no \
          packet was lost on the way.",
     ),
-    (
-        "stress",
-        "Concurrent ADD and DEL",
-        "ADDs and DELs in random order at the same time; afterwards nothing may be left.",
-    ),
 ];
 
 fn main() -> Result<()> {
