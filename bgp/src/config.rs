@@ -110,7 +110,8 @@ impl SpeakerConfig {
             import: self.own_blocks != next.own_blocks
                 || self.own_addresses != next.own_addresses
                 || self.connected != next.connected
-                || peer_addresses(self) != peer_addresses(next),
+                || peer_addresses(self) != peer_addresses(next)
+                || allowances(self) != allowances(next),
             ..ConfigDiff::default()
         };
         let before: HashMap<_, _> = self.peers.iter().map(|p| (p.name.as_str(), p)).collect();
@@ -181,6 +182,10 @@ pub struct PeerConfig {
     /// An internal peer to which paths of internal peers are reflected, and whose paths are
     /// reflected to all internal peers (RFC 4456).
     pub route_reflector_client: bool,
+    /// How often our own AS may be in AS_PATH of what this peer sends (RFC 4271 §9.1.2 allows none).
+    pub allow_own_as: u8,
+    /// How many prefixes of a family this peer may send.
+    pub prefix_limit: Option<PrefixLimit>,
     /// Pass learned paths on to this peer: from other ASs to it, and from anybody to it if it is
     /// in another AS.
     pub transit: bool,
@@ -203,6 +208,8 @@ impl PeerConfig {
             next_hop_v4: None,
             next_hop_v6: None,
             route_reflector_client: false,
+            allow_own_as: 0,
+            prefix_limit: None,
             transit: false,
         }
     }
@@ -226,6 +233,9 @@ impl PeerConfig {
         }
         if !self.timers.is_valid() {
             return Err(ConfigError::Timers { peer: peer() });
+        }
+        if self.prefix_limit.is_some_and(|limit| !limit.is_valid()) {
+            return Err(ConfigError::PrefixLimit { peer: peer() });
         }
         // RFC 4724 §3: twelve bits of seconds on the wire.
         if self.graceful_restart.restart_time > Duration::from_secs(4095) {
@@ -296,6 +306,36 @@ pub struct GracefulRestart {
 impl Default for GracefulRestart {
     fn default() -> Self {
         Self { enabled: true, restart_time: Duration::from_secs(30) }
+    }
+}
+
+/// A limit on the prefixes of a family that a peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrefixLimit {
+    /// So many prefixes are fine; at least 1.
+    pub max: u32,
+    /// From this percentage of `max` on there is a warning; 1 to 100.
+    pub warning_threshold: u8,
+    /// End the session with Cease/Maximum Number of Prefixes Reached (RFC 4486); else only warn.
+    pub teardown: bool,
+    /// How long the peer then has to wait.
+    pub restart: Duration,
+}
+
+impl PrefixLimit {
+    /// A limit that ends the session for five minutes and warns from 75 % on.
+    pub const fn new(max: u32) -> Self {
+        Self { max, warning_threshold: 75, teardown: true, restart: Duration::from_secs(300) }
+    }
+
+    /// From so many prefixes on there is a warning.
+    pub(crate) fn warns_at(&self) -> usize {
+        let at = u64::from(self.max) * u64::from(self.warning_threshold) / 100;
+        usize::try_from(at).unwrap_or(usize::MAX).max(1)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.max > 0 && (1..=100).contains(&self.warning_threshold) && !self.restart.is_zero()
     }
 }
 
@@ -405,6 +445,15 @@ pub enum ConfigError {
         /// The peer.
         peer: String,
     },
+    /// A prefix limit is out of range.
+    #[error(
+        "peer {peer}: a prefix limit must be at least 1, its warning threshold from 1 to 100 \
+         percent, and its restart time not 0"
+    )]
+    PrefixLimit {
+        /// The peer.
+        peer: String,
+    },
     /// The restart time does not fit the wire.
     #[error("peer {peer}: restart time must be at most 4095 s")]
     RestartTime {
@@ -415,6 +464,11 @@ pub enum ConfigError {
 
 fn is_usable(asn: Asn) -> bool {
     !matches!(asn.0, 0 | 23_456 | 65_535 | u32::MAX)
+}
+
+fn allowances(config: &SpeakerConfig) -> HashSet<(&str, u8)> {
+    let allowing = config.peers.iter().filter(|p| p.allow_own_as > 0);
+    allowing.map(|p| (p.name.as_str(), p.allow_own_as)).collect()
 }
 
 fn peer_addresses(config: &SpeakerConfig) -> HashSet<IpAddr> {

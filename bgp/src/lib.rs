@@ -82,7 +82,8 @@ pub mod types;
 pub mod wire;
 
 pub use config::{
-    BGP_PORT, ConfigDiff, ConfigError, GracefulRestart, PeerConfig, SpeakerConfig, Start, Timers,
+    BGP_PORT, ConfigDiff, ConfigError, GracefulRestart, PeerConfig, PrefixLimit, SpeakerConfig,
+    Start, Timers,
 };
 #[cfg(feature = "net")]
 pub use handle::{ApplyError, Handle, Originator, Requests, Stopped};

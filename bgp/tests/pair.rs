@@ -2,6 +2,8 @@
 //! Two (or three) speakers under virtual time: sessions, collisions, restarts, feeds.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failing step fails the test")]
 
+#[path = "pair/limit.rs"]
+mod limit;
 #[path = "pair/reflector.rs"]
 mod reflector;
 mod sim;

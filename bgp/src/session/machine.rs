@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -222,6 +222,19 @@ impl Session {
         self.fail(id, Failure::local(DownReason::BfdDown, cease), now);
         self.note("bfdDown", now);
         true
+    }
+
+    /// The peer sent more prefixes than it may: the session ends, and nothing of the peer is
+    /// accepted for a while (RFC 4486 §4).
+    pub(crate) fn over_limit(&mut self, restart: Duration, now: Instant) {
+        let Some(id) = self.established().map(|conn| conn.id) else { return };
+        let cease = Notification::new(NotificationCode::MAX_PREFIXES);
+        self.fail(id, Failure::local(DownReason::PrefixLimit, cease), now);
+        if self.running {
+            self.retry_at = (!self.config.passive).then(|| now + restart);
+            self.rest_until = Some(now + restart);
+        }
+        self.note("prefixLimit", now);
     }
 
     /// `count` chunks were written.

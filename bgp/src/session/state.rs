@@ -66,6 +66,8 @@ pub enum DownReason {
     PeerRestarted,
     /// BFD saw the path fail (RFC 9384).
     BfdDown,
+    /// The peer sent more prefixes than it may (RFC 4486).
+    PrefixLimit,
     /// The decoder failed; the session was sacrificed for the others.
     InternalError,
     /// Our configuration of this peer changed.
@@ -93,6 +95,7 @@ impl DownReason {
             Self::UnexpectedMessage => "unexpectedMessage",
             Self::PeerRestarted => "peerRestarted",
             Self::BfdDown => "bfdDown",
+            Self::PrefixLimit => "prefixLimit",
             Self::InternalError => "internalError",
             Self::ConfigChanged => "configChanged",
             Self::PeerRemoved => "peerRemoved",

@@ -75,6 +75,7 @@ impl Speaker {
         let (Some(config), Some(slot)) = (config, slot) else { return };
         let Some(peer) = self.peers[slot].as_mut() else { return };
         peer.session.reconfigure(config, now);
+        self.check_limit(slot, now);
         self.tell_again(slot, None);
         self.settle(slot);
     }
@@ -82,12 +83,17 @@ impl Speaker {
     /// Judges every learned path by the rules now in force.
     fn reimport(&mut self) {
         self.import = import_rules(&self.config);
-        let Self { rib, import, config, .. } = self;
+        let Self { rib, import, config, peers, .. } = self;
+        let allowed = |source: SourceId| {
+            let peer = peers.get(source.slot()?)?.as_ref()?;
+            Some(peer.session.config().allow_own_as)
+        };
         rib.reimport(|prefix: Prefix, path: &Path| {
             if path.source == SourceId::LOCAL {
                 return Ok(());
             }
-            import.check_attrs(facts(&path.attrs, config))?;
+            let allowed = allowed(path.source).unwrap_or(0);
+            import.check_attrs(facts(&path.attrs, config, allowed))?;
             import.check_prefix(prefix)
         });
     }

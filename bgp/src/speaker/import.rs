@@ -18,6 +18,7 @@ impl Speaker {
     pub(super) fn on_update(&mut self, slot: usize, mut update: DecodedUpdate<'_>, now: Instant) {
         let Some(peer) = self.peers[slot].as_mut() else { return };
         let source = peer.slot;
+        let allowed = peer.session.config().allow_own_as;
         match &update.outcome {
             Outcome::Ok => {}
             Outcome::AttributeDiscard(errors) => {
@@ -39,12 +40,31 @@ impl Speaker {
         let attrs = std::mem::take(&mut update.attrs);
         for reach in update.reach() {
             let attrs = AttrSet::learned(attrs.clone(), reach.next_hop, self.passes_on);
-            let verdict = self.import.check_attrs(facts(&attrs, &self.config));
+            let verdict = self.import.check_attrs(facts(&attrs, &self.config, allowed));
             let attrs = self.interner.intern(attrs);
             for nlri in reach.nlri.iter() {
                 let import = verdict.and_then(|()| self.import.check_prefix(nlri.prefix));
                 let path = Path::new(source, Arc::clone(&attrs), import);
                 self.rib.insert(nlri.prefix, path.with_id(nlri.path_id.unwrap_or(0)));
+            }
+        }
+        self.check_limit(slot, now);
+    }
+
+    /// Warns of a peer that sends many prefixes, and ends the session of one that sends too many.
+    pub(super) fn check_limit(&mut self, slot: usize, now: Instant) {
+        let Some(peer) = self.peers[slot].as_mut() else { return };
+        let Some(limit) = peer.session.config().prefix_limit else { return };
+        for family in peer.families().iter() {
+            let received = self.rib.counts(family, peer.slot).received;
+            if received > limit.max as usize && limit.teardown {
+                tracing::warn!(peer = %peer.session.name(), %family, received, limit = limit.max, "prefix limit exceeded");
+                peer.session.over_limit(limit.restart, now);
+                return self.settle(slot);
+            }
+            if received >= limit.warns_at() && !peer.warned.contains(family) {
+                peer.warned.insert(family);
+                tracing::warn!(peer = %peer.session.name(), %family, received, limit = limit.max, "prefix limit is near");
             }
         }
     }
@@ -147,10 +167,11 @@ impl Speaker {
 }
 
 /// What the import rules look at.
-pub(super) fn facts(attrs: &AttrSet, config: &SpeakerConfig) -> Facts {
+pub(super) fn facts(attrs: &AttrSet, config: &SpeakerConfig, allow_own_as: u8) -> Facts {
     let clusters = attrs.extra.as_deref().map(|extra| &*extra.cluster_list).unwrap_or_default();
+    let own = attrs.as_path.asns().filter(|asn| *asn == config.asn).count();
     Facts {
-        own_as: attrs.as_path.contains(config.asn),
+        own_as: own > usize::from(allow_own_as),
         next_hop: attrs.next_hop,
         originator_id: attrs.originator_id,
         own_cluster: clusters.contains(&config.cluster_id().address()),

@@ -55,6 +55,8 @@ pub(super) struct Peer {
     pub(super) eor_sent: FamilySet,
     /// Families for which the peer has sent all it had on this session.
     pub(super) eor_received: FamilySet,
+    /// Families whose prefix limit was found near on this session.
+    pub(super) warned: FamilySet,
     /// Once since the start, the peer has sent all it had.
     pub(super) heard: bool,
 }
@@ -74,6 +76,7 @@ impl Peer {
             refresh: PerFamily::default(),
             eor_sent: FamilySet::EMPTY,
             eor_received: FamilySet::EMPTY,
+            warned: FamilySet::EMPTY,
             heard: false,
         }
     }
@@ -133,6 +136,7 @@ impl Peer {
         self.refresh = PerFamily::default();
         self.eor_sent = FamilySet::EMPTY;
         self.eor_received = FamilySet::EMPTY;
+        self.warned = FamilySet::EMPTY;
     }
 
     /// The next instant at which something is due.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bgp::types::{Asn, Family, FamilySet};
-use bgp::{GracefulRestart, PeerConfig, Timers};
+use bgp::{GracefulRestart, PeerConfig, PrefixLimit, Timers};
 use policy::Selector;
 
 use super::error::Place;
@@ -33,6 +33,8 @@ pub(super) struct RawPeer {
     pub(super) use_node_address: bool,
     pub(super) keepalive: Option<Duration>,
     pub(super) restart_time: Option<Duration>,
+    /// How often our AS may be in AS_PATH.
+    allow_own_as: u8,
 }
 
 /// What a `BGPPeerProfile` says.
@@ -42,6 +44,7 @@ pub(super) struct RawProfile {
     pub(super) peers: Vec<String>,
     passive: bool,
     route_reflector_client: bool,
+    prefix_limit: Option<PrefixLimit>,
     families: FamilySet,
     hold_time: Option<Duration>,
     keepalive: Option<Duration>,
@@ -84,6 +87,7 @@ const PEER: Fields = Fields {
         "sourceAddress",
         "keepaliveTime",
         "maxRestartTime",
+        "numAllowedLocalASNumbers",
     ],
     refused: &[
         "localASNumber",
@@ -91,7 +95,6 @@ const PEER: Fields = Fields {
         "keepOriginalNextHop",
         "nextHopMode",
         "password",
-        "numAllowedLocalASNumbers",
         "ttlSecurity",
         "reachableBy",
         "filters",
@@ -111,6 +114,7 @@ const PROFILE: Fields = Fields {
         "gracefulRestart",
         "bfd",
         "routeReflectorClient",
+        "prefixLimit",
     ],
     refused: &[
         "interfaces",
@@ -121,10 +125,14 @@ const PROFILE: Fields = Fields {
         "role",
         "addPaths",
         "sendCommunity",
-        "prefixLimit",
         "advertise",
         "labels",
     ],
+    ignored: &[],
+};
+const PREFIX_LIMIT: Fields = Fields {
+    known: &["maxPrefixes", "warningThreshold", "action", "restart"],
+    refused: &[],
     ignored: &[],
 };
 const TIMERS: Fields = Fields {
@@ -183,6 +191,10 @@ pub(super) fn read_peer(spec: &Field<'_>) -> Option<RawPeer> {
         use_node_address: source.unwrap_or(false),
         keepalive,
         restart_time,
+        allow_own_as: spec
+            .get("numAllowedLocalASNumbers")
+            .and_then(|field| field.integer(0..=u8::MAX))
+            .unwrap_or(0),
     })
 }
 
@@ -203,6 +215,7 @@ pub(super) fn read_profile(spec: &Field<'_>) -> Option<RawProfile> {
             .get("routeReflectorClient")
             .and_then(|field| field.boolean())
             .unwrap_or(false),
+        prefix_limit: spec.get("prefixLimit").and_then(|field| read_prefix_limit(&field)),
         families: families.unwrap_or(FamilySet::ALL),
         hold_time: timer("holdTime"),
         keepalive: timer("keepalive"),
@@ -215,10 +228,31 @@ pub(super) fn read_profile(spec: &Field<'_>) -> Option<RawProfile> {
     })
 }
 
+fn read_prefix_limit(field: &Field<'_>) -> Option<PrefixLimit> {
+    let object = field.object(PREFIX_LIMIT)?;
+    let max = object.require("maxPrefixes").and_then(|field| field.integer(1..=u32::MAX))?;
+    let mut limit = PrefixLimit::new(max);
+    if let Some(threshold) = object.get("warningThreshold") {
+        limit.warning_threshold = threshold.integer(1..=100)?;
+    }
+    if let Some(action) = object.get("action") {
+        limit.teardown = action.word(&[("teardown", true), ("warn", false)])?;
+    }
+    if let Some(restart) = object.get("restart") {
+        let given = restart.duration()?;
+        if given.is_zero() {
+            return restart.expected("a duration above 0, like 5m");
+        }
+        limit.restart = given;
+    }
+    Some(limit)
+}
+
 /// The peer as the speaker takes it.
 pub(super) fn build(name: &str, peer: &RawPeer, profile: Option<&RawProfile>) -> PeerConfig {
     let mut config = PeerConfig::new(name, peer.address.value, peer.asn);
     config.port = peer.port.unwrap_or(config.port);
+    config.allow_own_as = peer.allow_own_as;
     let hold = profile.and_then(|profile| profile.hold_time);
     let keepalive = peer.keepalive.or_else(|| profile.and_then(|profile| profile.keepalive));
     let mut timers = Timers::default();
@@ -234,6 +268,7 @@ pub(super) fn build(name: &str, peer: &RawPeer, profile: Option<&RawProfile>) ->
         timers.send_hold = profile.send_hold_time.unwrap_or(timers.send_hold);
         config.passive = profile.passive;
         config.route_reflector_client = profile.route_reflector_client;
+        config.prefix_limit = profile.prefix_limit;
         config.families = profile.families;
         config.local_address = profile.local_address;
         config.multihop = profile.multihop;
@@ -260,6 +295,7 @@ pub(super) fn build_example(name: &str, profile: &RawProfile) -> PeerConfig {
         use_node_address: false,
         keepalive: None,
         restart_time: None,
+        allow_own_as: 0,
     };
     build(name, &peer, Some(profile))
 }

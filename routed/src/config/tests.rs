@@ -280,7 +280,7 @@ fn a_feature_that_is_not_built_is_refused_by_name() {
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, filters: [f]"),
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, nextHopMode: Auto"),
         ("fabric/bgp.yaml", "asNumber: 65101", "asNumber: 65101, password: {}"),
-        ("fabric/bgp.yaml", "  passive", "  prefixLimit: {}\n  passive"),
+        ("fabric/bgp.yaml", "  passive", "  sendCommunity: {}\n  passive"),
         ("fabric/bgp.yaml", "restartTime: 60s", "longLived: 0s"),
         ("fabric/bgp.yaml", "kind: BGPPeerProfile", "kind: BGPFilter"),
         ("policies/shop.yaml", "kind: GlobalNetworkPolicy", "kind: Tier"),
@@ -523,4 +523,34 @@ fn transit_is_asked_for_and_resets_every_session() {
         (changes[0].what.as_str(), changes[0].impact),
         ("spec.bgp.transit", Impact::SessionReset)
     );
+}
+
+#[test]
+fn limits_on_what_a_peer_sends_are_taken_over() {
+    let limited = |text: &str| {
+        let line = "  ebgpMultihop: 4\n";
+        with("fabric/bgp.yaml", line, &format!("{line}  prefixLimit: {text}\n"))
+    };
+    let config = limited("{ maxPrefixes: 20, action: warn, restart: 1m }").unwrap();
+    let tor = config.peers.iter().find(|peer| peer.speaker.name.starts_with("tor")).unwrap();
+    let limit = tor.speaker.prefix_limit.unwrap();
+    assert_eq!((limit.max, limit.warning_threshold, limit.teardown), (20, 75, false));
+    assert_eq!(limit.restart, Duration::from_secs(60));
+    for (text, place, what) in [
+        ("{ }", "spec.prefixLimit", "maxPrefixes"),
+        ("{ maxPrefixes: 0 }", "spec.prefixLimit.maxPrefixes", "1"),
+        ("{ maxPrefixes: 5, action: close }", "spec.prefixLimit.action", "teardown"),
+        ("{ maxPrefixes: 5, warningThreshold: 101 }", "spec.prefixLimit.warningThreshold", "100"),
+        ("{ maxPrefixes: 5, restart: 0s }", "spec.prefixLimit.restart", "5m"),
+        ("{ maxPrefixes: 5, restrat: 1s }", "spec.prefixLimit.restrat", "restart"),
+    ] {
+        let errors = limited(text).expect_err("this is wrong");
+        assert!(errors.contains(place) && errors.contains(what), "{text}: {errors}");
+    }
+    let allowed = with(
+        "fabric/bgp.yaml",
+        "asNumber: 65102 }",
+        "asNumber: 65102, numAllowedLocalASNumbers: 2 }",
+    );
+    assert!(allowed.is_ok());
 }
