@@ -33,11 +33,11 @@ struct Demo {
 impl Demo {
     fn up() -> Result<Self> {
         let routed = find_program("ROUTED_BIN", "routed", "routed")?;
-        let demo = Self { routed, base: std::env::temp_dir().join("rtd-demo") };
         let plugin = find_program("ROUTED_CNI_BIN", "routed-cni", "cni-plugin")?;
-        let up = output(demo.command().args(["demo", "up", "--plugin"]).arg(plugin))?;
+        let up = output(command(&routed).args(["demo", "up", "--plugin"]).arg(plugin))?;
         ensure!(up.status.success(), "demo up: {}", text(&up));
-        Ok(demo)
+        // Not before it is ours: dropping the handle takes the demo down.
+        Ok(Self { routed, base: std::env::temp_dir().join("rtd-demo") })
     }
 
     fn command(&self) -> Command {
