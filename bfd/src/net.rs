@@ -7,7 +7,7 @@
 //!
 //! `recvmmsg` and its control messages have no safe wrapper that knows TTL and hop limit, so this
 //! file calls it itself.
-#![allow(unsafe_code)]
+#![expect(unsafe_code, reason = "recvmmsg with TTL and hop limit has no safe wrapper")]
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
